@@ -1,0 +1,9 @@
+"""Non-negative matrix factorisation that can be read: derived, run and tested in notebooks."""
+
+__version__ = "0.1.0"
+
+from .corpus import Corpus, CorpusError, load_corpus, tfidf
+from .measures import topic_table
+from .nmf import NMF
+
+__all__ = ["NMF", "Corpus", "CorpusError", "load_corpus", "tfidf", "topic_table"]

@@ -1,0 +1,137 @@
+"""Build README.md and the site in _docs without Quarto: nbdev processes the notebooks, smalldocs renders them.
+
+    python tools/build_docs.py [--katex DIR]
+
+The published site is made by `nbdev_docs` (Quarto) from the same notebooks and the same
+nbs/_quarto.yml. This is the preview and the check for machines that have no Quarto.
+--katex takes KaTeX's `dist` folder, for a site whose maths needs no network.
+"""
+
+import argparse
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from nbdev.config import get_config
+from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+from nbdev.serve import proc_nbs
+
+KATEX = "https://cdn.jsdelivr.net/npm/katex@0.16.11/dist"  # where smalldocs 0.5.4 looks for it
+
+
+def plain(name):
+    "`00_core.ipynb` -> `core.ipynb`, as nbdev names the page"
+    return re.sub(r"^\d+[a-zA-Z0-9]*_", "", name.lower())
+
+
+def write_readme(nb, root, site_url):
+    "README.md from the processed index notebook, as `nbdev_readme` writes it"
+    out, n_code = [], 1
+    for cell in nb["cells"]:
+        src = "".join(cell["source"])
+        if cell["cell_type"] == "raw":
+            fm = yaml.safe_load(src.strip().strip("-"))
+            out.append(f"# {fm['title']}\n\n> {fm['description']}")
+        elif cell["cell_type"] == "markdown":
+            out.append(
+                re.sub(r"\]\(((?:\w+/)*)([\w.]+)\.ipynb", lambda m: f"]({site_url}{m[1]}{plain(m[2])}.html", src)
+            )
+        else:
+            n_code += 1
+            code = re.sub(r"^#\|.*\n", "", src, flags=re.M)
+            if "echo: false" not in src:
+                out.append(f"```python\n{code}\n```")
+            for i, o in enumerate(cell["outputs"], 1):
+                data = o.get("data", {})
+                if "image/png" in data:
+                    png = Path("index_files/figure-commonmark") / f"cell-{n_code}-output-{i}.png"
+                    (root / png).parent.mkdir(parents=True, exist_ok=True)
+                    (root / png).write_bytes(base64.b64decode(data["image/png"]))
+                    out.append(f"![]({png})")
+                elif "text/markdown" in data:
+                    out.append("".join(data["text/markdown"]))
+                else:
+                    out.append(
+                        "    " + "".join(data.get("text/plain") or o.get("text", "")).rstrip().replace("\n", "\n    ")
+                    )
+    (root / "README.md").write_text("\n\n".join(out) + "\n", encoding="utf-8")
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links = set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        a = dict(attrs)
+        if "id" in a:
+            self.ids.add(a["id"])
+        for k in ("href", "src"):
+            if a.get(k):
+                self.links.append(a[k])
+
+
+def broken_links(site):
+    "Links inside the site that lead to no file, or to no element in the page"
+    pages = {p.resolve(): Page(p.read_text(encoding="utf-8")) for p in site.rglob("*.html")}
+    for p, page in pages.items():
+        for link in page.links:
+            u = urlsplit(link)
+            if u.scheme or u.netloc:
+                continue
+            target = (p.parent / unquote(u.path)).resolve() if u.path else p
+            if target.is_dir():
+                target /= "index.html"
+            if not target.exists() or u.fragment and target in pages and unquote(u.fragment) not in pages[target].ids:
+                yield f"{p.relative_to(site.resolve())}: {link}"
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ap.add_argument("--katex", type=Path)
+    a = ap.parse_args()
+    cfg = get_config()
+    site, site_url = cfg.doc_path, cfg.doc_host.rstrip("/") + "/" + cfg.doc_baseurl.strip("/") + "/"
+    refresh_quarto_yml()
+    nbdev_sidebar.__wrapped__()
+    cache = proc_nbs(force=True)
+    write_readme(json.loads((cache / cfg.readme_nb).read_text(encoding="utf-8")), cfg.config_path, site_url)
+    with tempfile.TemporaryDirectory() as tmp:
+        src = Path(tmp) / "src"
+        shutil.copytree(cache, src, ignore=shutil.ignore_patterns(site.name, ".quarto"))
+        names = {p.name: plain(p.name) for p in src.rglob("*.ipynb")}
+        for p in [*src.rglob("*.ipynb"), src / "sidebar.yml"]:
+            text = p.read_text(encoding="utf-8").replace(site_url, "../" * (len(p.relative_to(src).parts) - 1))
+            text = re.sub(r'"output-file: [^"]*",?\s*', "", text)  # the renaming below does its work
+            for old, new in names.items():
+                if old != new:
+                    text = re.sub(rf"(?<![\w.]){re.escape(old)}", new, text)
+            p.write_text(text, encoding="utf-8")
+            if p.suffix == ".ipynb":
+                p.rename(p.with_name(names[p.name]))
+        subprocess.run([sys.executable, "-m", "smalldocs.cli", "render", "--strict", str(src)], check=True)
+        shutil.rmtree(site, ignore_errors=True)
+        shutil.move(src / site.name, site)
+    if a.katex:
+        shutil.copytree(
+            a.katex, site / "site_libs/katex", ignore=shutil.ignore_patterns("*.mjs", "katex.js", "katex.css")
+        )
+        for p in site.rglob("*.html"):
+            up = "../" * (len(p.relative_to(site).parts) - 1)
+            p.write_text(p.read_text(encoding="utf-8").replace(KATEX, up + "site_libs/katex"), encoding="utf-8")
+    bad = sorted(broken_links(site))
+    print("\n".join(bad) or f"{len(list(site.rglob('*.html')))} pages in {site}, no broken link")
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
