@@ -24,6 +24,8 @@ from .nmf import NMF
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+else:  # names for the documentation; these libraries are imported where they are used
+    DataFrame = "pandas.DataFrame"
 
 # %% auto #0
 __all__ = ['fit_topics', 'format_topics', 'write_tables', 'main']
@@ -43,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     p = commands.add_parser("topics", help="fit topics, print them, write topics.csv and documents.csv")
     add = p.add_argument
-    add("--corpus", default="sotu", metavar="NAME_OR_PATH", help="sotu, factbook, newsgroups, a file or a folder (sotu)")
+    add(
+        "--corpus", default="sotu", metavar="NAME_OR_PATH", help="sotu, factbook, newsgroups, a file or a folder (sotu)"
+    )
     add("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
     add("--passage-words", type=_whole, metavar="N", help="cut texts into passages of N words (sotu: 150)")
     add("--topics", type=_whole, default=16, metavar="K", help="how many topics (16)")
@@ -73,11 +77,10 @@ def fit_topics(
     verbose: int = 0,  # 1 draws a progress bar on stderr
 ) -> tuple[DataFrame, DataFrame]:  # the topics and the documents, a row each
     "Fit topics by TF-IDF and NMF; number them by share, the largest first."
-    X, vectorizer = tfidf(corpus.texts, dtype=np.float32)
+    X, vectorizer = tfidf(corpus.texts)
     model = NMF(n_topics, random_state=seed, device=device, verbose=verbose, max_iter=500)
     W, H = by_share(model.fit_transform(X), model.components_)
-    word_share = np.asarray(X.sum(axis=0)).ravel() / X.sum()
-    topics = topic_table(W, H, vectorizer.get_feature_names_out(), word_share=word_share)
+    topics = topic_table(W, H, vectorizer.get_feature_names_out(), X)
     return topics, _document_table(corpus, normalise(W, H)[0], topics)
 
 # %% ../nbs/15_cli.ipynb #510ad640

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
+else:  # names for the documentation; these libraries are imported where they are used
+    DataFrame = "pandas.DataFrame"
+    csr_matrix = "scipy.csr_matrix"
+    TfidfVectorizer = "sklearn.TfidfVectorizer"
 
 # %% auto #0
 __all__ = ['PACKAGED', 'CorpusError', 'Corpus', 'split_passages', 'to_passages', 'load_corpus', 'tfidf']

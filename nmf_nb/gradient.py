@@ -22,7 +22,7 @@ def negativity(
     H: Tensor,  # (k,m)
 ) -> Tensor:  # scalar, 0 where neither has a negative entry
     "Return the penalty of equation (1)."
-    return torch.relu(-W).mean() + torch.relu(-H).mean()
+    return -(W.clamp(max=0).mean() + H.clamp(max=0).mean())
 
 # %% ../nbs/03_gradient.ipynb #ae156f15
 def soft_penalty_loss(

@@ -40,17 +40,31 @@ def inner(
     "Return the inner product of `A` and `B`, added up in float64."
     return (A * B).sum((-2, -1), dtype=torch.float64)
 
+# %% ../nbs/00_linalg.ipynb #68933067
+class _Gram(torch.autograd.Function):
+    "`A A^T` in float64 over blocks of columns, with the derivative of equation (1)."
+
+    @staticmethod
+    def forward(ctx, A, block):
+        ctx.save_for_backward(A)
+        return sum((B @ B.mT).double() for B in A.split(block, dim=-1))
+
+    @staticmethod
+    def backward(ctx, G):
+        (A,) = ctx.saved_tensors
+        return (G + G.mT).to(A.dtype) @ A, None
+
 # %% ../nbs/00_linalg.ipynb #77bf6fcf
 def gram(
     A: Tensor,  # (..., k, p)
     block: int = 4096,  # columns a block
 ) -> Tensor:  # (..., k, k) float64, symmetric
     "Return `A A^T`, added up in float64 over blocks of columns."
-    return sum((B @ B.mT).double() for B in A.split(block, dim=-1))
+    return _Gram.apply(A, block)
 
 # %% ../nbs/00_linalg.ipynb #81403c16
 class _Product(torch.autograd.Function):
-    "`V B` for a constant `V`, with the derivative of equation (1)."
+    "`V B` for a constant `V`, with the derivative of equation (2)."
 
     @staticmethod
     def forward(ctx, B, V, Vt):

@@ -11,6 +11,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+else:  # names for the documentation; these libraries are imported where they are used
+    DataFrame = "pandas.DataFrame"
 
 # %% auto #0
 __all__ = ['normalise', 'topic_shares', 'by_share', 'main_topic', 'relevance', 'top_words', 'label', 'topic_table']
@@ -91,19 +93,19 @@ def topic_table(
     W: np.ndarray,  # (n,k) weights
     H: np.ndarray,  # (k,m) components
     words: np.ndarray,  # (m,) the vocabulary
+    V=None,  # (n,m) the data, dense or scipy sparse, for the share of each word; None takes W H
     n_words: int = 10,  # words a topic
-    word_share: np.ndarray | None = None,  # (m,) share of each word in the corpus; None takes the model's
 ) -> DataFrame:  # one row a topic, in the order of H: label, words, share, n_docs; the index counts from 1
     "Return the topics as a table."
     from pandas import DataFrame, RangeIndex
 
     theta, phi = normalise(W, H)
-    shares = topic_shares(theta)
-    relevant = top_words(relevance(phi, shares @ phi if word_share is None else word_share), words, n=30)
+    mass = np.asarray(W.sum(axis=0) @ H if V is None else V.sum(axis=0)).reshape(1, -1)
+    relevant = top_words(relevance(phi, _rows_to_one(mass)[0]), words, n=30)
     columns = {
         "label": [label(r) for r in relevant],
         "words": [", ".join(w) for w in top_words(phi, words, n_words)],
-        "share": shares,
+        "share": topic_shares(theta),
         "n_docs": np.bincount(main_topic(theta) + 1, minlength=len(H) + 1)[1:],
     }
     return DataFrame(columns, index=RangeIndex(1, len(H) + 1, name="topic"))

@@ -11,6 +11,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+else:  # names for the documentation; these libraries are imported where they are used
+    Axes = "matplotlib.Axes"
 
 # %% auto #0
 __all__ = ['style', 'strongest', 'plot_factorisation']
@@ -69,9 +71,9 @@ def plot_factorisation(
     topics = [str(j + 1) for j in range(len(H))]
     ratios = {"width_ratios": [len(words), len(topics), len(words)]}
     fig, axes = plt.subplots(1, 3, figsize=(6.4, 3.2), gridspec_kw=ratios)
-    _heat(axes[0], V, "V   documents x words", words, documents)
-    _heat(axes[1], W, "~  W  topics", topics, [])
-    _heat(axes[2], H, "x   H   topics x words", words, topics)
+    _heat(axes[0], V, "V: documents, words", words, documents)
+    _heat(axes[1], W, r"$\approx$  W  $\times$", topics, [])
+    _heat(axes[2], H, "H: topics, words", words, topics)
     for ax in axes:
         ax.spines[:].set_visible(False)
     return tuple(axes)

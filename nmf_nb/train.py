@@ -40,14 +40,14 @@ class Fit(NamedTuple):
 def fit(
     step: Callable,  # (V, state) -> state
     V: DataMatrix,  # (n,m) data
-    state: State,  # the start
+    start: State,  # where to begin
     max_iter: int = 200,  # steps at most
     tol: float = 1e-4,  # of equation (1); 0 runs all steps
     on_look: Callable | None = None,  # called with (steps, objective) at each look
 ) -> Fit:  # the last state, the history, whether it converged
     "Run `step` until the objective hardly falls or `max_iter` is reached."
     history = []
-    for i, state in enumerate(iterate(step, V, state)):
+    for i, state in enumerate(iterate(step, V, start)):
         if i % 10 and i < max_iter:
             continue
         history.append((i, 0.5 * squared_error(V, state.W, state.H).item()))

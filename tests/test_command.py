@@ -1,0 +1,125 @@
+"""The command `nmf_nb`, as a shell calls it."""
+
+import csv
+import shutil
+import sys
+
+import pytest
+from conftest import ROOT, run
+
+COMMAND = [sys.executable, "-c", "from nmf_nb.cli import main; raise SystemExit(main())"]
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_topics_of_the_state_of_the_union(tmp_path):
+    result = run(*COMMAND, "topics", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    topics, documents = (rows(tmp_path / "nmf_nb_topics" / name) for name in ("topics.csv", "documents.csv"))
+    assert (len(topics), len(documents)) == (16, 2874)
+    assert [len(t["words"].split(", ")) for t in topics] == [10] * 16
+    assert abs(sum(float(t["share"]) for t in topics) - 1) < 1e-6
+    assert sum(int(t["n_docs"]) for t in topics) == sum(d["topic"] != "0" for d in documents)
+    words = " ".join(t["words"] for t in topics)
+    assert all(w in words for w in ("health care", "soviet union", "social security", "terrorists", "energy"))
+    assert all(t["label"].split(", ")[0].upper() in result.stdout for t in topics)
+
+
+def test_same_seed_same_files(tmp_path):
+    for out in ("a", "b"):
+        run(*COMMAND, "topics", "--corpus", "factbook", "--topics", "5", "--seed", "3", "--out", out, cwd=tmp_path)
+    assert (tmp_path / "a/documents.csv").read_bytes() == (tmp_path / "b/documents.csv").read_bytes()
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["topics", "--help"]])
+def test_help_and_version(words, tmp_path):
+    result = run(*COMMAND, *words, cwd=tmp_path)
+    assert result.returncode == 0 and "nmf_nb" in result.stdout
+
+
+@pytest.fixture
+def texts(tmp_path):
+    "Files that cannot be read, and one that can"
+    (tmp_path / "three.txt").write_text("war and peace\ntax and spend\nhealth and care\n", encoding="utf-8")
+    (tmp_path / "latin.csv").write_bytes("text\nGrüße\n".encode("latin-1"))
+    (tmp_path / "table.csv").write_text("title,body\na,b\n", encoding="utf-8")
+    (tmp_path / "blank.txt").write_text("\n \n", encoding="utf-8")
+    (tmp_path / "stop.txt").write_text("the and of\nof the\n", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--corpus", "gone.csv"], ["gone.csv", "no such file", "check the path"]),
+        (["--corpus", "blank.txt"], ["blank.txt", "no text", "at least one document"]),
+        (["--corpus", "folder"], ["folder", "no .txt file"]),
+        (["--corpus", "latin.csv"], ["latin.csv", "not UTF-8 at byte 7", "save the file as UTF-8"]),
+        (["--corpus", "table.csv"], ["table.csv", "no column 'text'", "--text-column", "'title', 'body'"]),
+        (["--corpus", "three.txt"], ["three.txt", "3 documents are fewer than 16 topics", "--topics"]),
+        (["--corpus", "stop.txt", "--topics", "2"], ["no words are left"]),
+        (["--corpus", "three.txt", "--topics", "2", "--out", "three.txt"], ["three.txt", "not a folder", "--out"]),
+        (["--device", "gpu"], ["'gpu'", "'auto', 'cpu' or 'cuda'"]),
+    ],
+)
+def test_trouble_is_one_line(texts, words, said):
+    before = sorted(texts.rglob("*"))
+    result = run(*COMMAND, "topics", *words, cwd=texts)
+    assert result.returncode == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert all(part in result.stderr for part in said), result.stderr
+    assert sorted(texts.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words", [["--topics", "0"], ["--topics", "many"], ["--nonsense"]])
+def test_wrong_words(words, tmp_path):
+    result = run(*COMMAND, "topics", *words, cwd=tmp_path)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+def test_newsgroups_without_network_or_data(tmp_path):
+    cut = ["unshare", "--net", "--map-root-user"]
+    if not shutil.which("unshare") or run(*cut, "true").returncode:
+        pytest.skip("cutting the network needs Linux's unshare and the right to use it")
+    result = run(
+        *cut, *COMMAND, "topics", "--corpus", "newsgroups", cwd=tmp_path, SCIKIT_LEARN_DATA=str(tmp_path / "none")
+    )
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "fetch_20newsgroups" in result.stderr and "'sotu' needs no network" in result.stderr
+
+
+def test_wheel(tmp_path, copy):
+    "Built, installed elsewhere and run from there, with the network out of play"
+    built = run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        tmp_path,
+        ".",
+        cwd=copy,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", site, wheel)
+    where = run(sys.executable, "-c", "import nmf_nb; print(nmf_nb.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
+    assert str(site) in where.stdout
+    assert (site / "nmf_nb/datasets/README.md").exists()
+    result = run(*COMMAND, "topics", cwd=tmp_path, PYTHONPATH=str(site))
+    assert result.returncode == 0, result.stderr
+    assert len(rows(tmp_path / "nmf_nb_topics/topics.csv")) == 16
+
+
+def test_import_is_light():
+    "matplotlib and what only development needs stay out of `import nmf_nb`"
+    code = "import sys, nmf_nb; print([m for m in ('matplotlib', 'IPython', 'fastcore', 'nbdev') if m in sys.modules])"
+    assert run(sys.executable, "-c", code, cwd=ROOT.parent).stdout.strip() == "[]"

@@ -1,0 +1,145 @@
+"""The repository is in step with itself: notebooks, package, README and site."""
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import sys
+from configparser import ConfigParser
+
+import pytest
+from conftest import ROOT, run
+from fastcore.docments import docments
+
+BIN = [sys.executable, "-m"]
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+MODULES = sorted(p.stem for p in (ROOT / "nmf_nb").glob("*.py") if p.stem not in ("__init__", "_modidx"))
+
+
+def cells(path):
+    "The cells of a notebook as (type, source) pairs"
+    return [(c["cell_type"], "".join(c["source"])) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def exported(source):
+    return re.search(r"^#\|\s*exports?\b", source, re.M)
+
+
+def module_of(path):
+    "The name of the module a notebook exports, None if it exports nothing"
+    found = [re.search(r"^#\|\s*default_exp\s+(\S+)", source, re.M) for _, source in cells(path)]
+    return next((m[1] for m in found if m), None)
+
+
+def text_files(folder, *patterns):
+    return {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for g in patterns for p in folder.glob(g)}
+
+
+def test_lint():
+    result = run(*BIN, "ruff", "check")
+    assert result.returncode == 0, result.stdout + "run: ruff check --fix"
+
+
+def test_format():
+    result = run(*BIN, "ruff", "format", "--check")
+    assert result.returncode == 0, result.stdout + "run: ruff format"
+
+
+def test_notebooks_are_clean(copy):
+    before = text_files(copy, "nbs/**/*.ipynb")
+    run(sys.executable, "-c", "from nbdev.clean import nbdev_clean; nbdev_clean()", cwd=copy)
+    after = text_files(copy, "nbs/**/*.ipynb")
+    assert [name for name in before if before[name] != after[name]] == [], "run: nbdev_clean"
+
+
+def test_package_is_in_step(copy):
+    before = text_files(copy, "nmf_nb/*.py")
+    for name in before:
+        if name != "nmf_nb/__init__.py":
+            (copy / name).unlink()  # a module whose notebook is gone must go too
+    result = run(
+        sys.executable,
+        "-c",
+        "from nbdev.export import nb_export; from nbdev import nbdev_export; nbdev_export()",
+        cwd=copy,
+    )
+    assert result.returncode == 0, result.stderr
+    assert text_files(copy, "nmf_nb/*.py") == before, "run: nbdev_export, and delete modules that have no notebook"
+
+
+def test_readme_and_site(copy):
+    "README.md and the site's settings come out of a build as they are committed; no link or anchor is dead"
+    patterns = ("README.md", "nbs/*.yml")
+    before = text_files(ROOT, *patterns)
+    result = run(sys.executable, "tools/build_docs.py", cwd=copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert text_files(copy, *patterns) == before, "run: python tools/build_docs.py"
+
+
+def test_imports_run_downwards():
+    "No module imports a later one, none imports everything, and each stands in the order of its notebook"
+    order = [m for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb")) if (m := module_of(p))]
+    assert sorted(order) == MODULES
+    for module in order:
+        tree = ast.parse((ROOT / f"nmf_nb/{module}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert node.names[0].name != "*", f"{module}: wildcard import of {node.module}"
+                if node.level and node.module:
+                    assert order.index(node.module) < order.index(module), f"{module} imports the later {node.module}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_are_documented(module):
+    mod = importlib.import_module(f"nmf_nb.{module}")
+    for name in mod.__all__:
+        thing = getattr(mod, name)
+        if not callable(thing):
+            continue
+        assert inspect.getdoc(thing), f"{module}.{name} has no docstring"
+        methods = vars(thing).items() if inspect.isclass(thing) else [(name, thing)]
+        for key, f in methods:
+            f = getattr(f, "fget", f)
+            if inspect.isfunction(f) and f.__module__ == mod.__name__ and not key.startswith("_"):
+                assert f.__doc__, f"{module}.{name}.{key} has no docstring"
+                bare = [a for a, d in docments(f, full=True).items() if a not in ("self", "return") and not d.docment]
+                assert not bare, f"{module}.{name}.{key}: no docment for {bare}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_are_demonstrated(module):
+    "A later cell of its own notebook uses each public name"
+    path = next(p for p in NOTEBOOKS if module_of(p) == module)
+    shown = "\n".join(source for kind, source in cells(path) if kind == "code" and not exported(source))
+    names = importlib.import_module(f"nmf_nb.{module}").__all__
+    assert [n for n in names if n.isidentifier() and not re.search(rf"\b{n}\b", shown)] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT / "nbs").as_posix())
+def test_style(path):
+    "Title, sizes, outputs without errors, paths or addresses"
+    raw = path.read_text(encoding="utf-8")
+    assert len(raw) < 500_000
+    assert any(kind == "markdown" and re.match(r"# .+\n\n> .+", source) for kind, source in cells(path)), "no title"
+    assert len(cells(path)) <= 80
+    for i, cell in enumerate(json.loads(raw)["cells"]):
+        source = "".join(cell["source"])
+        longest = {"markdown": 100, "code": 40 if exported(source) else 25}[cell["cell_type"]]
+        is_class = re.search(r"^class ", source, re.M)
+        size = len(source.split()) if cell["cell_type"] == "markdown" else len(source.splitlines())
+        assert size <= longest or is_class, f"cell {i} is longer than {longest}: {size}"
+        for out in cell.get("outputs", []):
+            blob = json.dumps(out)
+            assert len(blob) < 100_000, f"cell {i}: an output over 100 kB"
+            assert out.get("name") != "stderr" and out["output_type"] != "error", f"cell {i}: {blob[:200]}"
+            assert not re.search(r"/home/|/Users/|/root/|/tmp/| at 0x[0-9a-f]{6}", blob), f"cell {i}: a path or address"
+
+
+def test_constraints_pin_every_dependency():
+    parser = ConfigParser(delimiters=["="])
+    parser.read(ROOT / "settings.ini", encoding="utf-8")
+    cfg = parser["DEFAULT"]
+    needed = {w for k, v in cfg.items() if k.endswith("requirements") for w in re.findall(r"[\w-]+(?=[=><]=)", v)}
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
+    assert needed <= pins.keys()
