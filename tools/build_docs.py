@@ -55,14 +55,17 @@ def write_readme(nb, root, site_url):
                     png = Path("index_files/figure-commonmark") / f"cell-{n_code}-output-{i}.png"
                     (root / png).parent.mkdir(parents=True, exist_ok=True)
                     (root / png).write_bytes(base64.b64decode(data["image/png"]))
-                    out.append(f"![]({png})")
+                    caption = re.search(r"^#\| fig-cap: *(.*)", src, re.M)
+                    alt = re.search(r'^#\| fig-alt: *"(.*)"', src, re.M)
+                    out.append(f"![{alt[1] if alt else ''}]({png})")
+                    out.append(f"*{caption[1]}*" if caption else "")
                 elif "text/markdown" in data:
                     out.append("".join(data["text/markdown"]))
                 else:
                     out.append(
                         "    " + "".join(data.get("text/plain") or o.get("text", "")).rstrip().replace("\n", "\n    ")
                     )
-    (root / "README.md").write_text("\n\n".join(out) + "\n", encoding="utf-8")
+    (root / "README.md").write_text("\n\n".join(filter(None, out)) + "\n", encoding="utf-8")
 
 
 class Page(HTMLParser):

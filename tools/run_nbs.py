@@ -18,7 +18,7 @@ from pathlib import Path
 os.environ.setdefault("IN_TEST", "1")
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # one thread adds in one order
-os.environ.setdefault("COLUMNS", "100")
+os.environ["COLUMNS"] = "100"  # tables wrap alike everywhere
 
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
