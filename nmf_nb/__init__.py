@@ -3,7 +3,7 @@
 __version__ = "0.1.0"
 
 from .corpus import Corpus, CorpusError, load_corpus, tfidf
-from .measures import topic_table
+from .measures import by_share, topic_table
 from .nmf import NMF
 
-__all__ = ["NMF", "Corpus", "CorpusError", "load_corpus", "tfidf", "topic_table"]
+__all__ = ["NMF", "Corpus", "CorpusError", "by_share", "load_corpus", "tfidf", "topic_table"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import sys
@@ -37,6 +38,13 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
+# %% ../nbs/15_cli.ipynb #bc266ec2
+def _seed(text: str) -> int:
+    "A whole number from 0 to 2^32 - 1, for argparse."
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
+    return int(text)
+
 # %% ../nbs/15_cli.ipynb #be217ee4
 def _parser() -> argparse.ArgumentParser:
     "The command's words."
@@ -51,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
     add("--passage-words", type=_whole, metavar="N", help="cut texts into passages of N words (sotu: 150)")
     add("--topics", type=_whole, default=16, metavar="K", help="how many topics (16)")
-    add("--seed", type=int, default=0, help="of the random start (0)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of the random start (0)")
     add("--device", default="auto", help="auto, cpu or cuda (auto)")
     add("--out", type=Path, default=Path("nmf_nb_topics"), metavar="DIR", help="where the files go (nmf_nb_topics)")
     return parser
@@ -91,7 +99,8 @@ def _document_table(corpus: Corpus, theta: np.ndarray, topics: DataFrame) -> Dat
     topic = Series(main_topic(theta) + 1, index=corpus.meta.index)
     labels = topic.map(topics["label"]).fillna("(no topic)")
     added = {"topic": topic, "topic_label": labels, "topic_share": theta.max(axis=1).round(4), "text": corpus.texts}
-    return corpus.meta.assign(**added)
+    meta = corpus.meta.rename(columns={name: f"{name}_" for name in added})  # a column of the same name is kept
+    return meta.assign(**added)
 
 # %% ../nbs/15_cli.ipynb #cb4bc16e
 def format_topics(
@@ -108,18 +117,36 @@ def format_topics(
         lines += textwrap.wrap(row["words"], width, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)
 
+# %% ../nbs/15_cli.ipynb #4969b9f7
+_FILES = ("topics.csv", "documents.csv")
+
 # %% ../nbs/15_cli.ipynb #6b89bd28
 def write_tables(
     tables: dict[str, DataFrame],  # file name -> table
     out: Path,  # folder, made where it is missing
 ) -> None:
-    "Write each table as CSV into `out`: all of them or none."
+    "Write each table as CSV into `out`; move them into place when all are whole."
     out.mkdir(parents=True, exist_ok=True)
+    for name in tables:
+        if (out / name).is_dir():
+            raise CorpusError(f"{out / name}: is a folder; move it away, or choose another folder with --out")
     with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as fresh:
         for name, table in tables.items():
-            table.to_csv(Path(fresh) / name, index=name == "topics.csv")
+            quoting, errors = csv.QUOTE_NONNUMERIC, "replace"  # a bare carriage return in a text must be quoted
+            table.to_csv(Path(fresh) / name, index=name == "topics.csv", quoting=quoting, errors=errors)
         for name in tables:
             os.replace(Path(fresh) / name, out / name)
+
+# %% ../nbs/15_cli.ipynb #1cb63d92
+def _check_out(args) -> None:
+    "Raise now, not after the fit, if the files cannot be written, or would replace the corpus."
+    out, parent = args.out, next(p for p in (args.out, *args.out.absolute().parents) if p.exists())
+    if not parent.is_dir():
+        raise CorpusError(f"{parent}: is a file, not a folder; choose another folder with --out")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CorpusError(f"{parent}: cannot be written to; choose another folder with --out")
+    if Path(args.corpus).resolve() in {(out / name).resolve() for name in _FILES}:
+        raise CorpusError(f"{args.corpus}: would be replaced by the result; choose another folder with --out")
 
 # %% ../nbs/15_cli.ipynb #53412c71
 def _topics(args) -> None:
@@ -128,14 +155,14 @@ def _topics(args) -> None:
         pick_device(args.device)
     except ValueError as error:
         raise CorpusError(f"--device: {error}") from None
-    if args.out.exists() and not args.out.is_dir():
-        raise CorpusError(f"{args.out}: is a file, not a folder; choose another folder with --out")
+    _check_out(args)
     corpus = _load(args)
-    topics, documents = fit_topics(corpus, args.topics, args.seed, args.device, verbose=sys.stderr.isatty())
-    write_tables({"topics.csv": topics, "documents.csv": documents}, args.out)
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    topics, documents = fit_topics(corpus, args.topics, args.seed, args.device, verbose=watched)
+    write_tables(dict(zip(_FILES, (topics, documents))), args.out)
     print(f"{len(topics)} topics in {len(corpus):,} texts of {corpus.name}\n")
     print(format_topics(topics, max(60, shutil.get_terminal_size((100, 24)).columns)))
-    print(f"\nwritten: {args.out / 'topics.csv'} and {args.out / 'documents.csv'}")
+    print(f"\nwritten: {args.out / _FILES[0]} and {args.out / _FILES[1]}")
 
 # %% ../nbs/15_cli.ipynb #4071d3df
 def main(
@@ -143,15 +170,21 @@ def main(
 ) -> int:  # exit status: 0 done, 2 something to mend, 130 interrupted
     "Run the command `nmf_nb`."
     args = _parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
     try:
         _topics(args)
+        sys.stdout.flush()
     except CorpusError as error:
-        print(f"nmf_nb: {error}", file=sys.stderr)
+        print("nmf_nb:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has seen enough, as `head` does; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
-        print(f"nmf_nb: {error.filename}: {error.strerror}; check the path and its permissions", file=sys.stderr)
+        where, what = error.filename or args.out, error.strerror or error
+        print(f"nmf_nb: {where}: {what}; check the path, its permissions and the space left", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("nmf_nb: interrupted, nothing written", file=sys.stderr)
+        print("nmf_nb: interrupted", file=sys.stderr)
         return 130
     return 0

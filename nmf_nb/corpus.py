@@ -8,12 +8,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,14 +53,16 @@ class Corpus:
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}, {len(self):,} texts, meta: {', '.join(map(str, self.meta.columns))})"
 
-# %% ../nbs/09_corpus.ipynb #84ebf383
-_SENTENCE_END = re.compile(r"""[.!?]["')]*\s+(?=["'(]*[A-Z0-9])""")
+# %% ../nbs/09_corpus.ipynb #8596717a
+_SENTENCE_END = re.compile(r"""([.!?…][")'’”»]*\s+)["'(“‘«¿¡]*(\w)""")
 
 
-def _sentences(text: str) -> list[str]:
-    "The sentences of a text, white space at their ends included."
-    ends = [0, *(m.end() for m in _SENTENCE_END.finditer(text)), len(text)]
-    return [text[a:b] for a, b in zip(ends, ends[1:])]
+def _pieces(text: str, n_words: int) -> list[str]:
+    "The sentences of a text, white space included; one of over `n_words` words in pieces of so many."
+    ends = [m.end(1) for m in _SENTENCE_END.finditer(text) if not m[2].islower()]
+    sentences = [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)])]
+    words = re.compile(rf"(?:\s*\S+\s*){{1,{n_words}}}|\s+")
+    return [piece for s in sentences for piece in ([s] if len(s.split()) <= n_words else words.findall(s))]
 
 # %% ../nbs/09_corpus.ipynb #861c8506
 def split_passages(
@@ -65,16 +71,18 @@ def split_passages(
     tail: int = 40,  # a rest of fewer words joins the passage before it
 ) -> list[str]:  # passages, in order; nothing is lost but white space at their ends
     "Cut `text` into passages of whole sentences."
-    passages, current = [], ""
-    for sentence in _sentences(text):
-        current += sentence
-        if len(current.split()) >= n_words:
-            passages.append(current.strip())
-            current = ""
-    if passages and len(current.split()) < tail:
-        passages[-1] = f"{passages[-1]} {current}".strip()
-    elif current.strip():
-        passages.append(current.strip())
+    passages, current, count = [], [], 0
+    for piece in _pieces(text, 2 * n_words):
+        current.append(piece)
+        count += len(piece.split())
+        if count >= n_words:
+            passages.append("".join(current).strip())
+            current, count = [], 0
+    rest = "".join(current)
+    if passages and count < tail:
+        passages[-1] = (passages[-1] + " " + rest).strip()
+    elif rest.strip():
+        passages.append(rest.strip())
     return passages
 
 # %% ../nbs/09_corpus.ipynb #430fa7ad
@@ -83,8 +91,8 @@ def to_passages(
     n_words: int = 150,  # words at which a passage closes
 ) -> Corpus:  # a text for each passage; meta repeated, with a column "passage" counted from 1
     "Cut every text of `corpus` into passages."
-    cut = [split_passages(text, n_words) for text in corpus.texts]
-    meta = corpus.meta.loc[corpus.meta.index.repeat([len(c) for c in cut])].reset_index(drop=True)
+    cut = [split_passages(text, n_words) or [""] for text in corpus.texts]
+    meta = corpus.meta.iloc[np.repeat(range(len(cut)), [len(c) for c in cut])].reset_index(drop=True)
     meta["passage"] = [i for c in cut for i in range(1, len(c) + 1)]
     return Corpus([passage for c in cut for passage in c], meta, corpus.name)
 
@@ -92,31 +100,50 @@ def to_passages(
 def _read_utf8(path: Path) -> str:
     "The text of a file; an error that names the first bad byte if it is not UTF-8."
     raw = path.read_bytes()
-    if path.suffix == ".gz":
-        raw = gzip.decompress(raw)
+    try:
+        raw = gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorpusError(f"{path}: not a whole gzip file ({error}); fetch or compress it again") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
 
-# %% ../nbs/09_corpus.ipynb #45f472e9
+# %% ../nbs/09_corpus.ipynb #5a353d50
+def _lines(path: Path) -> list[str]:
+    "The lines of a file; no other character than a line end parts them."
+    return re.split(r"\r\n|\r|\n", _read_utf8(path))
+
+# %% ../nbs/09_corpus.ipynb #7361805a
 def _from_table(table: DataFrame, path: Path, text_column: str) -> Corpus:
     "A corpus from one column of a table, the others as meta."
+    table = table.reset_index(drop=True)
+    if not len(table):
+        raise CorpusError(f"{path}: no text in it; give at least one document with words")
     if text_column not in table.columns:
-        has = ", ".join(map(repr, table.columns))
+        has = shorten(", ".join(map(repr, table.columns)), 200, placeholder=" ...")
         raise CorpusError(f"{path}: no column {text_column!r}; choose the text column (--text-column) among {has}")
-    texts = ["" if t is None or t != t else str(t) for t in table[text_column]]
-    return Corpus(texts, table.drop(columns=text_column), path.name)
+    texts = table[text_column].astype(object).where(table[text_column].notna(), "").astype(str)
+    clean = [t.encode("utf-8", "replace").decode("utf-8") for t in texts]  # half of a surrogate pair becomes "?"
+    return Corpus(clean, table.drop(columns=text_column), path.name)
+
+# %% ../nbs/09_corpus.ipynb #8745085b
+def _kind(path: Path) -> str:
+    "The ending of a file's name in small letters, without a .gz behind it."
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
 # %% ../nbs/09_corpus.ipynb #0b9b43ac
 def _read_csv(path: Path, text_column: str) -> Corpus:
     "A corpus from a .csv or .tsv file."
     import pandas as pd
 
-    sep = "\t" if ".tsv" in path.suffixes else ","
+    options = {"keep_default_na": False, "na_values": [""], "index_col": False, "low_memory": False}
+    options |= {"sep": "\t" if _kind(path) == ".tsv" else ",", "dtype": {text_column: str}}
     try:
-        table = pd.read_csv(io.StringIO(_read_utf8(path)), sep=sep, keep_default_na=False, na_values=[""])
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has
+            table = pd.read_csv(io.StringIO(_read_utf8(path)), **options)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise CorpusError(f"{path}: not a table ({str(error).strip()}); mend or re-export the file") from None
     return _from_table(table, path, text_column)
 
@@ -126,13 +153,16 @@ def _read_jsonl(path: Path, text_column: str) -> Corpus:
     import pandas as pd
 
     records = []
-    for i, line in enumerate(_read_utf8(path).split("\n"), 1):
+    for i, line in enumerate(_lines(path), 1):
         try:
-            if line.strip():
-                records.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            raise CorpusError(f"{path}: line {i} is not a JSON object; each line must hold one, in braces") from None
-    return _from_table(pd.DataFrame(records), path, text_column)
+            record = json.loads(line) if line.strip() else {}
+        except (ValueError, RecursionError):
+            record = None
+        if record:
+            records.append(record)
+        if not isinstance(record, dict):
+            raise CorpusError(f"{path}: line {i} is not a JSON object; each line must hold one, in braces")
+    return _from_table(pd.DataFrame(records, dtype=object), path, text_column)
 
 # %% ../nbs/09_corpus.ipynb #35026fe6
 def _read_parquet(path: Path, text_column: str) -> Corpus:
@@ -143,6 +173,8 @@ def _read_parquet(path: Path, text_column: str) -> Corpus:
         table = pd.read_parquet(path)
     except ImportError:
         raise CorpusError(f'{path}: reading Parquet needs pyarrow; pip install "nmf_nb[parquet]"') from None
+    except PermissionError:
+        raise
     except Exception as error:  # pyarrow raises many kinds
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{path}: not a Parquet file ({reason}); write it again or use CSV") from None
@@ -153,7 +185,7 @@ def _read_lines(path: Path, text_column: str) -> Corpus:
     "A corpus from a .txt file, a document a line; blank lines are left out."
     import pandas as pd
 
-    lines = [(i, line.strip()) for i, line in enumerate(_read_utf8(path).splitlines(), 1) if line.strip()]
+    lines = [(i, line.strip()) for i, line in enumerate(_lines(path), 1) if line.strip()]
     return Corpus([line for _, line in lines], pd.DataFrame({"line": [i for i, _ in lines]}), path.name)
 
 # %% ../nbs/09_corpus.ipynb #8d881b48
@@ -161,7 +193,11 @@ def _read_folder(path: Path, text_column: str) -> Corpus:
     "A corpus from the .txt files below a folder, a document a file, in the order of their names."
     import pandas as pd
 
-    found = sorted(path.rglob("*.txt"))
+    def refuse(error):
+        raise error
+
+    walk = os.walk(path, onerror=refuse)  # a folder that cannot be read is no empty folder
+    found = sorted(Path(folder) / name for folder, _, names in walk for name in names if name.lower().endswith(".txt"))
     if not found:
         raise CorpusError(f"{path}: no .txt file in this folder; give a folder of .txt files, or one file")
     names = [p.relative_to(path).as_posix() for p in found]
@@ -181,10 +217,10 @@ def _reader(path: Path) -> Callable:
     "The function that reads a file or folder of this kind."
     if path.is_dir():
         return _read_folder
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if kind.lower() not in _READERS:
+    kind = _kind(path)
+    if kind not in _READERS:
         raise CorpusError(f"{path}: cannot read {kind or 'a file without ending'!r}; use {', '.join(_READERS)}")
-    return _READERS[kind.lower()]
+    return _READERS[kind]
 
 # %% ../nbs/09_corpus.ipynb #f29d5945
 def _newsgroups(**options) -> Corpus:
@@ -224,6 +260,12 @@ def load_corpus(
 ) -> Corpus:  # at least one text with a word in it
     "Load a corpus by name or from a path."
     path = Path(name_or_path)
+    if str(name_or_path) == "":
+        raise CorpusError("the corpus has no name; give a name, a file or a folder")
+    if passage_words not in ("auto", None) and not (isinstance(passage_words, Integral) and passage_words >= 1):
+        raise ValueError(f"passage_words={passage_words!r}; it must be 'auto', None or a whole number of 1 or more")
+    if options and name_or_path != "newsgroups":
+        raise TypeError(f"unknown options {sorted(options)}; only 'newsgroups' takes those of fetch_20newsgroups")
     if name_or_path in _PACKAGED:
         corpus = _packaged(name_or_path)
     elif name_or_path == "newsgroups":
@@ -247,6 +289,8 @@ def tfidf(
     "Turn texts into a TF-IDF matrix of words and pairs of words."
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("texts must be a list of strings, a string for each document")
     n = len(texts)
     ours = {"stop_words": "english", "sublinear_tf": True, "ngram_range": (1, 2)}
     limits = {"min_df": min(5, max(1, n // 100)), "max_df": 0.3 if n >= 100 else 1.0}
@@ -254,4 +298,7 @@ def tfidf(
     try:
         return vectorizer.fit_transform(texts), vectorizer
     except ValueError as error:
-        raise CorpusError(f"no words are left of {n:,} texts ({error}); give more text or other options") from None
+        reason = str(error).rstrip(".")
+        raise CorpusError(
+            f"no words are left of {n:,} texts ({reason}); give texts with more, and more varied, words"
+        ) from None

@@ -13,8 +13,8 @@ from .init import State
 from .linalg import DataMatrix
 
 # %% auto #0
-__all__ = ['negativity', 'soft_penalty_loss', 'soft_penalty_start', 'soft_penalty_step', 'projected_gradient', 'pgd_step_H',
-           'pgd_step']
+__all__ = ['negativity', 'soft_penalty_loss', 'soft_penalty_start', 'soft_penalty_step', 'lipschitz', 'projected_gradient',
+           'pgd_step_H', 'pgd_step']
 
 # %% ../nbs/03_gradient.ipynb #8866062b
 def negativity(
@@ -57,6 +57,19 @@ def soft_penalty_step(
     state.memory.step()
     return state
 
+# %% ../nbs/03_gradient.ipynb #a0bfd5f2
+def lipschitz(
+    G: Tensor,  # (..., k, k) Gram matrix, 0 or more
+    rounds: int = 10,  # of the power method
+) -> Tensor:  # (...) at least the largest eigenvalue, above 0
+    "Return an upper bound on the largest eigenvalue of `G`, equation (7)."
+    tiny = torch.finfo(G.dtype).tiny
+    x = torch.ones_like(G[..., :1])
+    for _ in range(rounds):
+        x = G @ x
+        x = (x / x.amax(-2, keepdim=True).clamp_min(tiny)).clamp_min(1e-6)
+    return (G @ x / x).amax((-2, -1)).clamp_min(tiny)
+
 # %% ../nbs/03_gradient.ipynb #c02240a3
 def projected_gradient(
     G: Tensor,  # (k,k) Gram matrix W^T W
@@ -65,7 +78,7 @@ def projected_gradient(
     sweeps: int = 1,  # how often to repeat equation (6)
 ) -> Tensor:  # (k,m), 0 or more
     "Lower `<H, G H> / 2 - <B, H>` over `H >= 0` by projected gradient steps of length 1 / L."
-    L = torch.linalg.eigvalsh(G)[..., -1, None, None].clamp_min(torch.finfo(G.dtype).tiny)
+    L = lipschitz(G)[..., None, None]
     for _ in range(sweeps):
         H = (H - (G @ H - B) / L).clamp_min(0)
     return H

@@ -70,11 +70,11 @@ def relevance(
 def top_words(
     scores: np.ndarray,  # (k,m) larger is better
     words: np.ndarray,  # (m,) the vocabulary
-    n: int = 10,  # words a topic
+    n: int = 10,  # words a topic, 0 or more
 ) -> list[list[str]]:  # k lists, the best first; shorter where a topic has fewer words
-    "Return the words with the largest scores of each topic; words with score 0 or -inf are left out."
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    return [[str(words[i]) for i in row if score[i] not in (0, -np.inf)] for row, score in zip(best, scores)]
+    "Return the words with the largest scores of each topic; words with score -inf are left out."
+    best = np.argsort(-scores, axis=1, kind="stable")[:, : max(n, 0)]
+    return [[str(words[i]) for i in row if score[i] > -np.inf] for row, score in zip(best, scores)]
 
 # %% ../nbs/10_measures.ipynb #d9c54377
 def label(
@@ -84,11 +84,12 @@ def label(
     "Join the first words that have no part in common."
     chosen = []
     for word in words:
-        if len(chosen) < n and not set(word.split()) & set(" ".join(chosen).split()):
+        parts = [sorted((a, b), key=len) for a in word.split() for b in " ".join(chosen).split()]
+        if len(chosen) < n and not any(b in (a, a + "s", a + "es") for a, b in parts):
             chosen.append(word)
     return ", ".join(chosen) or "(empty)"
 
-# %% ../nbs/10_measures.ipynb #1d2f1cb9
+# %% ../nbs/10_measures.ipynb #e64fd74b
 def topic_table(
     W: np.ndarray,  # (n,k) weights
     H: np.ndarray,  # (k,m) components
@@ -99,12 +100,18 @@ def topic_table(
     "Return the topics as a table."
     from pandas import DataFrame, RangeIndex
 
+    W, H, words = np.asarray(W, dtype=float), np.asarray(H, dtype=float), np.asarray(words)
+    if W.shape[1:] != H.shape[:1] or H.shape[1:] != words.shape or (V is not None and V.shape != (len(W), len(words))):
+        raise ValueError(
+            f"W {W.shape}, H {H.shape} and {len(words)} words do not fit; they must be (n,k), (k,m), m (and V (n,m))"
+        )
     theta, phi = normalise(W, H)
+    phi = np.where(phi < 1e-6 * phi.max(axis=1, keepdims=True), 0, phi)  # what a fit has not quite brought to zero
     mass = np.asarray(W.sum(axis=0) @ H if V is None else V.sum(axis=0)).reshape(1, -1)
     relevant = top_words(relevance(phi, _rows_to_one(mass)[0]), words, n=30)
     columns = {
         "label": [label(r) for r in relevant],
-        "words": [", ".join(w) for w in top_words(phi, words, n_words)],
+        "words": [", ".join(w) for w in top_words(np.where(phi > 0, phi, -np.inf), words, n_words)],
         "share": topic_shares(theta),
         "n_docs": np.bincount(main_topic(theta) + 1, minlength=len(H) + 1)[1:],
     }

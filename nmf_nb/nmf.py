@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -18,48 +18,104 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .divergence import reconstruction_error
-from .gradient import pgd_step, pgd_step_H
+from .gradient import pgd_step
 from .init import random_start
-from .linalg import DataMatrix, data_matrix
-from .train import fit
+from .linalg import DataMatrix, data_matrix, gram
+from .train import Fit, fit
 
 # %% auto #0
-__all__ = ['kkt_residual', 'solve_weights', 'NMF']
+__all__ = ['kkt_residual', 'nnls', 'solve_weights', 'NMF']
 
 # %% ../nbs/07_nmf.ipynb #5404ad63
 def kkt_residual(
     V: DataMatrix,  # (n,m) data
     W: Tensor,  # (n,k) weights, 0 or more
     H: Tensor,  # (k,m) components, 0 or more
-) -> Tensor:  # scalar, 0 where `W` is the best for `H`
-    "Return the KKT residual of `W`, equation (1)."
-    G, tiny = H @ H.mT, torch.finfo(W.dtype).tiny
-    scaled = (W @ G - V @ H.mT) / G.diagonal().clamp_min(tiny)
-    return torch.minimum(W, scaled).abs().amax() / W.amax().clamp_min(tiny)
+) -> Tensor:  # (n,) float64, 0 in each row that is the best for `H`
+    "Return the KKT residual of each row of `W`, equation (2)."
+    W, G, tiny = W.double(), gram(H), torch.finfo(torch.float64).tiny
+    scaled = (W @ G - (V @ H.mT).double()) / G.diagonal().clamp_min(tiny)
+    return torch.minimum(W, scaled).abs().amax(1) / W.amax(1).clamp_min(tiny)
 
-# %% ../nbs/07_nmf.ipynb #77cbfca0
+# %% ../nbs/07_nmf.ipynb #ad159412
+def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:
+    "Solve `G w = b` for each row `b` of `B`, over its free entries; the others are 0."
+    A = torch.where(free[:, :, None] & free[:, None, :], G, torch.eye(len(G), dtype=G.dtype, device=G.device))
+    return torch.cholesky_solve((B * free)[..., None], torch.linalg.cholesky(A))[..., 0]
+
+# %% ../nbs/07_nmf.ipynb #ea38872c
+def _descend(G: Tensor, B: Tensor, sweeps: int = 2000) -> Tensor:
+    "Lower the objective of each row by sweeps of equation (3), from zero."
+    W, g = torch.zeros_like(B), -B
+    for _ in range(sweeps):
+        for j in range(len(G)):
+            change = (W[:, j] - g[:, j] / G[j, j]).clamp_min(0) - W[:, j]
+            W[:, j] += change
+            g = g + change[:, None] * G[j]
+    return W
+
+# %% ../nbs/07_nmf.ipynb #d74ca6e1
+def nnls(
+    G: Tensor,  # (k,k) float64, Gram matrix H H^T, positive definite
+    B: Tensor,  # (n,k) float64, V H^T
+    free: Tensor | None = None,  # (n,k) bool, a guess at the positive weights; None guesses none
+    max_rounds: int = 100,  # of exchanges
+) -> Tensor:  # (n,k) float64, 0 or more
+    "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
+    n, k = B.shape
+    free = torch.zeros_like(B, dtype=torch.bool) if free is None else free
+    W, g, todo = torch.zeros_like(B), -B, torch.ones(n, dtype=torch.bool, device=B.device)
+    fewest, lives = torch.full_like(todo, k + 1, dtype=torch.int64), torch.full_like(todo, 3, dtype=torch.int64)
+    eps = 1e-12 * B.abs().amax(1, keepdim=True)
+    for _ in range(max_rounds):
+        W[todo] = _solve_free(G, B[todo], free[todo])
+        g[todo] = W[todo] @ G - B[todo]
+        wrong = torch.where(free, W * G.diagonal().amax() < -eps, g < -eps)
+        count = wrong.sum(1)
+        todo = count > 0
+        if not todo.any():
+            break
+        lives = torch.where(count < fewest, 3, lives - 1)
+        fewest = torch.minimum(count, fewest)
+        last = wrong & (wrong.flip(1).cumsum(1).flip(1) == 1)
+        free = free ^ torch.where((lives > 0)[:, None], wrong, last)
+    else:
+        W[todo] = _descend(G, B[todo])
+    return torch.where(W > 0, W, 0.0)
+
+# %% ../nbs/07_nmf.ipynb #e393a475
 def solve_weights(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (k,m) components, 0 or more
-    max_rounds: int = 50,  # of 100 projected gradient steps each
-) -> Tensor:  # (n,k) weights, 0 or more
+    guess: Tensor | None = None,  # (n,k) weights from a fit: where they are positive saves time, not more
+) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
     "Return the best `W >= 0` for fixed `H`."
-    Wt = H.new_zeros(H.shape[0], V.shape[0])
-    tol = 1e-6 if V.dtype is torch.float64 else 1e-4
-    for _ in range(max_rounds):
-        Wt = pgd_step_H(V.T, H.mT, Wt, sweeps=100)
-        if kkt_residual(V, Wt.mT, H) < tol:
-            break
-    return Wt.mT
+    length = H.double().square().sum(1).sqrt()
+    length = torch.where(length > 0, length, 1.0)
+    unit = H.double() / length[:, None]
+    G = gram(unit) + 1e-12 * torch.eye(len(H), dtype=torch.float64, device=H.device)
+    B = V.double() @ unit.mT
+    step = max(1, (1 << 22) // len(G) ** 2)
+    free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
+    return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
 
 # %% ../nbs/07_nmf.ipynb #c344a254
 def _check_parameters(n_components, max_iter, tol) -> None:
     "Raise unless the parameters can be fitted with."
     for name, value, least in (("n_components", n_components, 1), ("max_iter", max_iter, 0)):
-        if not isinstance(value, Integral) or value < least:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name}={value!r}; it must be a whole number of {least} or more")
-    if not tol >= 0:
+    if not isinstance(tol, Real) or not tol >= 0:
         raise ValueError(f"tol={tol!r}; it must be a number of 0 or more")
+
+# %% ../nbs/07_nmf.ipynb #372d01a4
+def _seed(random_state) -> int:
+    "The seed that `random_state` stands for."
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and 0 <= random_state < 2**32:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -70,7 +126,8 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_components : int
         Number of components, 1 or more.
     tol : float
-        Stop when the objective falls by less than this share of its start within ten iterations.
+        Stop when half the squared error falls by less than this share of its start within ten iterations.
+        scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
     max_iter : int
         Iterations at most.
     random_state : int, RandomState or None
@@ -111,8 +168,9 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     ) -> np.ndarray:  # (n,k) weights
         "Find the components of `X` and return the weights."
         V = self._data(X, reset=True)
-        H, result = _components(self, V)
-        W = solve_weights(V, H)
+        result = _run(self, V)
+        H = result.state.H
+        W = solve_weights(V, H, guess=result.state.W)
         self._keep(V, W, H, result)
         return W.cpu().numpy()
 
@@ -133,7 +191,14 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return W @ self.components_
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only, tags.input_tags.sparse = True, True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
     def _data(self, X, reset) -> DataMatrix:
+        X = X.numpy(force=True) if torch.is_tensor(X) and X.layout is torch.strided else X
         X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
         return data_matrix(X, self.device)
 
@@ -144,16 +209,13 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.reconstruction_err_ = reconstruction_error(V, W, H)
 
 # %% ../nbs/07_nmf.ipynb #388c86c0
-def _components(model: NMF, V: DataMatrix):
-    "Run the loop for `model`; return the components and the fit, and warn when it stopped early."
+def _run(model: NMF, V: DataMatrix) -> Fit:
+    "Run the loop for `model`, and warn when it stopped early."
     _check_parameters(model.n_components, model.max_iter, model.tol)
-    seed = model.random_state
-    if not isinstance(seed, Integral):
-        seed = check_random_state(seed).randint(2**31 - 1)
-    start = random_start(V, model.n_components, int(seed))
+    start = random_start(V, model.n_components, _seed(model.random_state))
     with tqdm(desc="NMF", total=model.max_iter, disable=not model.verbose, leave=False) as bar:
         result = fit(pgd_step, V, start, model.max_iter, model.tol, lambda i, loss: bar.update(i - bar.n))
     if not result.converged and model.tol > 0:
         message = f"not converged after max_iter={model.max_iter} iterations: raise max_iter or tol"
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
-    return result.state.H, result
+    return result

@@ -1,9 +1,11 @@
 """The command `nmf_nb`, as a shell calls it."""
 
 import csv
+import shlex
 import shutil
 import sys
 
+import pandas
 import pytest
 from conftest import ROOT, run
 
@@ -123,3 +125,33 @@ def test_import_is_light():
     "matplotlib and what only development needs stay out of `import nmf_nb`"
     code = "import sys, nmf_nb; print([m for m in ('matplotlib', 'IPython', 'fastcore', 'nbdev') if m in sys.modules])"
     assert run(sys.executable, "-c", code, cwd=ROOT.parent).stdout.strip() == "[]"
+
+
+def test_the_corpus_is_not_overwritten(texts):
+    shutil.copy(texts / "three.txt", texts / "documents.csv")
+    result = run(*COMMAND, "topics", "--corpus", "documents.csv", "--topics", "2", "--out", ".", cwd=texts)
+    assert result.returncode == 2 and "would be replaced" in result.stderr
+    assert (texts / "documents.csv").read_bytes() == (texts / "three.txt").read_bytes()
+
+
+def test_columns_and_rows_come_back_as_they_were(tmp_path):
+    "A column named like one of ours, a carriage return in a text, an empty text"
+    words = ["war army\rtanks", "tax budget", 'peace "army" war', "budget, tax", ""]
+    table = pandas.DataFrame({"body": words, "topic": list("abcde"), "text": range(5)})
+    table.to_json(tmp_path / "in.jsonl", orient="records", lines=True)
+    run(
+        *COMMAND, "topics", "--corpus", "in.jsonl", "--text-column", "body", "--topics", "2", "--out", "o", cwd=tmp_path
+    )
+    documents = rows(tmp_path / "o/documents.csv")
+    assert [d["text"] for d in documents] == words
+    assert [d["topic_"] for d in documents] == list("abcde")
+    assert [d["text_"] for d in documents] == list("01234")
+    assert documents[-1]["topic"] == "0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_reader_that_stops_early_is_no_error(texts):
+    command = " ".join(map(shlex.quote, COMMAND))
+    result = run("bash", "-c", f"set -o pipefail; {command} topics --corpus three.txt --topics 2 | true", cwd=texts)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(rows(texts / "nmf_nb_topics/documents.csv")) == 3
