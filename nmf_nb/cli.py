@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
     add("--passage-words", type=_whole, metavar="N", help="cut texts into passages of N words (sotu: 150)")
     add("--topics", type=_whole, default=16, metavar="K", help="how many topics (16)")
-    add("--seed", type=_seed, default=0, metavar="S", help="of the random start (0)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of the start's random numbers (0)")
     add("--device", default="auto", help="auto, cpu or cuda (auto)")
     add("--out", type=Path, default=Path("nmf_nb_topics"), metavar="DIR", help="where the files go (nmf_nb_topics)")
     return parser
@@ -80,7 +80,7 @@ def _load(args) -> Corpus:
 def fit_topics(
     corpus: Corpus,  # at least as many texts as topics
     n_topics: int = 16,  # 1 or more
-    seed: int = 0,  # of the random start
+    seed: int = 0,  # of the start's random numbers
     device: str = "auto",  # "auto", "cpu" or "cuda"
     verbose: int = 0,  # 1 draws a progress bar on stderr
 ) -> tuple[DataFrame, DataFrame]:  # the topics and the documents, a row each

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix
+from .linalg import DataMatrix, gram
 
 # %% auto #0
-__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start']
+__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'randomised_svd', 'nndsvd']
 
 # %% ../nbs/02_init.ipynb #d66c6e58
 class State(NamedTuple):
@@ -56,3 +56,62 @@ def random_start(
     "Draw half-normal factors whose product is about as large as `V`, equation (1)."
     mean = V.values.sum(dtype=torch.float64).item() / math.prod(V.shape)
     return half_normal_start(V, k, seed, std=max(math.sqrt(mean / max(k, 1)), 1e-30))
+
+# %% ../nbs/02_init.ipynb #00316b54
+def randomised_svd(
+    V: DataMatrix,  # (n,m) data
+    k: int,  # singular values, 1 to min(n, m)
+    seed: int = 0,  # of the random vectors
+    rounds: int = 10,  # of V V^T
+    spare: int = 20,  # random vectors beyond k
+) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
+    "Return the largest singular values of `V` and their vectors, nearly."
+    n, m = V.shape
+    rng = torch.Generator().manual_seed(seed)
+    Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
+    for _ in range(rounds):
+        Q = V @ (V.T @ torch.linalg.qr(Q)[0])
+    Q = torch.linalg.qr(Q)[0]
+    B = V.T @ Q  # V is nearly Q B^T
+    squares, vectors = torch.linalg.eigh(gram(B.mT))
+    sigma = squares.flip(0)[:k].clamp_min(0).sqrt()
+    vectors = vectors.flip(1)[:, :k]
+    Yt = (vectors / sigma.clamp_min(1e-30)).mT.to(V.dtype) @ B.mT
+    return Q @ vectors.to(V.dtype), sigma.to(V.dtype), Yt
+
+# %% ../nbs/02_init.ipynb #fd547b23
+def nndsvd(
+    V: DataMatrix,  # (n,m) data
+    k: int,  # components, 1 to min(n, m)
+    seed: int = 0,  # of the randomised SVD, and of the small numbers of "nndsvdar"
+    fill: str = "zero",  # what zeros become: "zero", the "mean" of V, or "random" up to a hundredth of it
+) -> State:  # W (n,k), H (k,m)
+    "Return non-negative factors made of the singular vectors, equation (2)."
+    if not 1 <= k <= min(V.shape):
+        raise ValueError(
+            f"k={k}; NNDSVD needs 1 to min(n, m)={min(V.shape)} components, init='random' takes any number"
+        )
+    U, sigma, Yt = randomised_svd(V, k, seed)
+    split = [(A.clamp_min(0), (-A).clamp_min(0)) for A in (U, Yt.mT)]
+    sizes = [u.square().sum(0).sqrt() * y.square().sum(0).sqrt() for u, y in zip(*split)]
+    first = torch.arange(k, device=V.device) == 0
+    up = torch.where(first, U.sum(0) >= 0, sizes[0] >= sizes[1])
+    u, y = (torch.where(first, A.abs(), torch.where(up, *halves)) for A, halves in zip((U, Yt.mT), split))
+    lengths = u.square().sum(0).sqrt(), y.square().sum(0).sqrt()
+    half = (sigma * lengths[0] * lengths[1]).sqrt()
+    W, H = (half * A / length.clamp_min(1e-30) for A, length in zip((u, y), lengths))
+    return State(*_fill(V, W, H.mT.contiguous(), seed, fill))
+
+# %% ../nbs/02_init.ipynb #a78bda96
+def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str) -> tuple[Tensor, Tensor]:
+    "Replace entries that are zero, or nearly, as `nndsvd` says."
+    if fill not in ("zero", "mean", "random"):
+        raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
+    mean = V.values.sum(dtype=torch.float64).item() / math.prod(V.shape)
+    rng = torch.Generator().manual_seed(seed)
+    with_fill = []
+    for A in (W, H):
+        new = {"zero": A.new_zeros(()), "mean": A.new_full((), mean)}.get(fill)
+        new = half_normal(A.shape, mean / 100, rng, V) if new is None else new
+        with_fill.append(torch.where(A < 1e-6, new, A))
+    return tuple(with_fill)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -121,7 +122,11 @@ class DataMatrix:
         return self if self.dtype is torch.float64 else DataMatrix(self.V.double(), self.Vt.double())
 
     def square_norm(self) -> Tensor:  # float64 scalar
-        "Return `|V|^2`, the sum of the squared entries."
+        "Return `|V|^2`, the sum of the squared entries; added up once and kept."
+        return self._square_norm
+
+    @cached_property
+    def _square_norm(self) -> Tensor:
         return sum(part.double().square().sum() for part in self.values.split(1 << 22))
 
 # %% ../nbs/00_linalg.ipynb #e7e5084c

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from .divergence import reconstruction_error
 from .gradient import pgd_step
-from .init import random_start
+from .hals import extrapolated_step, momentum
+from .init import State, nndsvd, random_start
 from .linalg import DataMatrix, data_matrix, gram
 from .train import Fit, fit
 
@@ -99,9 +100,24 @@ def solve_weights(
     free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
     return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
 
+# %% ../nbs/07_nmf.ipynb #93c804d5
+_SOLVERS = ("cd", "pgd")
+_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar")
+
+
+def _start(V: DataMatrix, k: int, init: str | None, seed: int) -> State:
+    'The start that `init` names; None is "nndsvda" where it can be had, else "random".'
+    init = init or ("nndsvda" if k <= min(V.shape) else "random")
+    if init == "random":
+        return random_start(V, k, seed)
+    return nndsvd(V, k, seed, fill={"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}[init])
+
 # %% ../nbs/07_nmf.ipynb #c344a254
-def _check_parameters(n_components, max_iter, tol) -> None:
+def _check_parameters(n_components, max_iter, tol, init, solver) -> None:
     "Raise unless the parameters can be fitted with."
+    for name, value, known in (("init", init, _INITS), ("solver", solver, _SOLVERS)):
+        if value not in known:
+            raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, known))}")
     for name, value, least in (("n_components", n_components, 1), ("max_iter", max_iter, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name}={value!r}; it must be a whole number of {least} or more")
@@ -123,8 +139,12 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : int
-        Number of components, 1 or more.
+    n_components : int or "auto"
+        Number of components, 1 or more; "auto" takes the number of columns of the data.
+    init : {"random", "nndsvd", "nndsvda", "nndsvdar"} or None
+        The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
+    solver : {"cd", "pgd"}
+        HALS with extrapolation, or the projected gradient.
     tol : float
         Stop when half the squared error falls by less than this share of its start within ten iterations.
         scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
@@ -148,8 +168,20 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     device_ : str
     """
 
-    def __init__(self, n_components=16, *, tol=1e-4, max_iter=200, random_state=None, verbose=0, device="auto"):
-        self.n_components, self.tol, self.max_iter = n_components, tol, max_iter
+    def __init__(
+        self,
+        n_components="auto",
+        *,
+        init=None,
+        solver="cd",
+        tol=1e-4,
+        max_iter=200,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.n_components, self.init, self.solver = n_components, init, solver
+        self.tol, self.max_iter = tol, max_iter
         self.random_state, self.verbose, self.device = random_state, verbose, device
 
     def fit(
@@ -211,10 +243,13 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 # %% ../nbs/07_nmf.ipynb #388c86c0
 def _run(model: NMF, V: DataMatrix) -> Fit:
     "Run the loop for `model`, and warn when it stopped early."
-    _check_parameters(model.n_components, model.max_iter, model.tol)
-    start = random_start(V, model.n_components, _seed(model.random_state))
+    k = V.shape[1] if isinstance(model.n_components, str) and model.n_components == "auto" else model.n_components
+    _check_parameters(k, model.max_iter, model.tol, model.init, model.solver)
+    start = _start(V, k, model.init, _seed(model.random_state))
+    step = pgd_step if model.solver == "pgd" else extrapolated_step
+    start = start if model.solver == "pgd" else momentum(start)
     with tqdm(desc="NMF", total=model.max_iter, disable=not model.verbose, leave=False) as bar:
-        result = fit(pgd_step, V, start, model.max_iter, model.tol, lambda i, loss: bar.update(i - bar.n))
+        result = fit(step, V, start, model.max_iter, model.tol, lambda i, loss: bar.update(i - bar.n))
     if not result.converged and model.tol > 0:
         message = f"not converged after max_iter={model.max_iter} iterations: raise max_iter or tol"
         warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -62,7 +62,8 @@ def fit(
     for i, state in enumerate(iterate(step, V, start)):
         if i % 10 and i < max_iter:
             continue
-        history.append((i, objective(V, state.W, state.H).item()))
+        known = getattr(state.memory, "objective", None)  # an extrapolated step knows it already
+        history.append((i, (objective(V, state.W, state.H) if known is None or i == 0 else known).item()))
         if on_look:
             on_look(*history[-1])
         if i and i % 10 == 0 and history[-2][1] - history[-1][1] < tol * history[0][1]:
