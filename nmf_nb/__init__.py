@@ -4,6 +4,15 @@ __version__ = "0.1.0"
 
 from .corpus import Corpus, CorpusError, load_corpus, tfidf
 from .measures import by_share, topic_table
-from .nmf import NMF
+from .nmf import NMF, non_negative_factorization
 
-__all__ = ["NMF", "Corpus", "CorpusError", "by_share", "load_corpus", "tfidf", "topic_table"]
+__all__ = [
+    "NMF",
+    "Corpus",
+    "CorpusError",
+    "by_share",
+    "load_corpus",
+    "non_negative_factorization",
+    "tfidf",
+    "topic_table",
+]

@@ -5,13 +5,18 @@
 # %% ../nbs/01_divergence.ipynb #5ca4e675
 from __future__ import annotations
 
+import math
+from numbers import Real
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, dense_rows, gram, inner
+from .linalg import DataMatrix, dense_rows, gram, inner, sampled
 
 # %% auto #0
-__all__ = ['squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W']
+__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of', 'check_beta',
+           'beta_divergence', 'Penalty', 'penalty_of', 'penalty_value']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -61,3 +66,97 @@ def gradient_W(
 ) -> Tensor:  # (n,k)
     "Return the gradient of `|V - W H|^2 / 2` in `W`: that in `H` of the transposed problem."
     return gradient_H(V.T, H.mT, W.mT).mT
+
+# %% ../nbs/01_divergence.ipynb #a672a013
+def beta_of(
+    loss: str | float,  # "frobenius", "kullback-leibler", "itakura-saito" or beta itself
+) -> float:  # beta
+    "Return the number that `loss` stands for."
+    names = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
+    if isinstance(loss, str) and loss in names:
+        return names[loss]
+    if isinstance(loss, Real) and not isinstance(loss, bool) and math.isfinite(loss):
+        return float(loss)
+    raise ValueError(f"beta_loss={loss!r}; it must be a finite number or one of {', '.join(map(repr, names))}")
+
+# %% ../nbs/01_divergence.ipynb #ad11556c
+EPS = torch.finfo(torch.float32).eps  # the least W H that a negative power may see, as in scikit-learn
+
+
+def _power_sum(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
+    "The sum of `(W H)^beta` over all entries in float64, blocks of rows at a time."
+    blocks = W.split(max(1, size // H.shape[-1]), dim=-2)
+    return sum((w @ H).clamp_min(EPS if beta <= 0 else 0).pow(beta).sum((-2, -1), dtype=torch.float64) for w in blocks)
+
+# %% ../nbs/01_divergence.ipynb #adfa1b40
+def check_beta(
+    V: DataMatrix,  # (n,m) data
+    beta: float,  # any real number
+) -> None:
+    "Raise ValueError where `beta` is 0 or less and `V` has zeros."
+    if beta <= 0 and ((V.values == 0).any() or V.values.numel() < math.prod(V.shape)):
+        raise ValueError(
+            f"beta_loss={beta:g} is infinite where the data is 0; use beta above 0, or add a small number to V"
+        )
+
+# %% ../nbs/01_divergence.ipynb #24e1547a
+def beta_divergence(
+    V: DataMatrix,  # (n,m) data, 0 or more; above 0 for beta of 0 or less
+    W: Tensor,  # (..., n, k), 0 or more
+    H: Tensor,  # (..., k, m), 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+) -> Tensor:  # (...) float64
+    "Return the sum of equation (6) over all entries."
+    if beta == 2:
+        return 0.5 * squared_error(V, W, H)
+    v, x = V.values, sampled(V, W, H)
+    x, dims = (x.clamp_min(EPS) if beta < 2 else x), (-1,) if V.is_sparse else (-2, -1)
+    if beta == 1:
+        stored = torch.xlogy(v, v / x) - v
+        return stored.sum(dims, dtype=torch.float64) + (W.double().sum(-2) * H.double().sum(-1)).sum(-1)
+    if beta == 0:
+        return (v / x - (v / x).log() - 1).sum(dims, dtype=torch.float64)
+    stored = v**beta / (beta * (beta - 1)) - v * x ** (beta - 1) / (beta - 1)
+    return stored.sum(dims, dtype=torch.float64) + _power_sum(W, H, beta) / beta
+
+# %% ../nbs/01_divergence.ipynb #8ad7f642
+class Penalty(NamedTuple):
+    "The four weights of equation (8), each 0 or more."
+
+    l1_W: float = 0.0
+    l2_W: float = 0.0
+    l1_H: float = 0.0
+    l2_H: float = 0.0
+
+    @property
+    def T(self) -> Penalty:
+        "The penalty of the transposed problem."
+        return Penalty(self.l1_H, self.l2_H, self.l1_W, self.l2_W)
+
+# %% ../nbs/01_divergence.ipynb #fd19d461
+NO_PENALTY = Penalty()
+
+# %% ../nbs/01_divergence.ipynb #740d0e1b
+def penalty_of(
+    V: DataMatrix,  # (n,m) data
+    alpha_W: float = 0.0,  # strength on W, 0 or more
+    alpha_H: float | str = "same",  # strength on H, 0 or more; "same" takes that on W
+    l1_ratio: float = 0.0,  # share of the first kind, 0 to 1
+) -> Penalty:  # the weights of equation (8)
+    "Return scikit-learn's penalty."
+    alpha_H = alpha_W if alpha_H == "same" else alpha_H
+    for name, value, top in (("alpha_W", alpha_W, math.inf), ("alpha_H", alpha_H, math.inf), ("l1_ratio", l1_ratio, 1)):
+        if not isinstance(value, Real) or not 0 <= value <= top or value == math.inf:
+            raise ValueError(f"{name}={value!r}; it must be a number from 0 to {top:g}")
+    W, H = alpha_W * V.shape[1], alpha_H * V.shape[0]
+    return Penalty(W * l1_ratio, W * (1 - l1_ratio), H * l1_ratio, H * (1 - l1_ratio))
+
+# %% ../nbs/01_divergence.ipynb #d105f005
+def penalty_value(
+    penalty: Penalty,  # its weights
+    W: Tensor,  # (..., n, k), 0 or more
+    H: Tensor,  # (..., k, m), 0 or more
+) -> Tensor | float:  # (...) float64; 0 where there is no penalty
+    "Return the sum of equation (8)."
+    terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if l1 or l2]
+    return sum(l1 * A.sum((-2, -1), dtype=torch.float64) + l2 / 2 * inner(A, A) for l1, l2, A in terms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .divergence import squared_error
+from .divergence import NO_PENALTY, Penalty, squared_error
 from .init import State
 from .linalg import DataMatrix
 
@@ -75,12 +75,14 @@ def projected_gradient(
     G: Tensor,  # (k,k) Gram matrix W^T W
     B: Tensor,  # (k,m) W^T V
     H: Tensor,  # (k,m) start, 0 or more
+    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     sweeps: int = 1,  # how often to repeat equation (6)
 ) -> Tensor:  # (k,m), 0 or more
     "Lower `<H, G H> / 2 - <B, H>` over `H >= 0` by projected gradient steps of length 1 / L."
-    L = lipschitz(G)[..., None, None]
+    L = lipschitz(G)[..., None, None] + l2
     for _ in range(sweeps):
-        H = (H - (G @ H - B) / L).clamp_min(0)
+        H = (H - (G @ H + l2 * H + l1 - B) / L).clamp_min(0)
     return H
 
 # %% ../nbs/03_gradient.ipynb #fd01f7a0
@@ -89,18 +91,19 @@ def pgd_step_H(
     W: Tensor,  # (n,k) weights, 0 or more
     H: Tensor,  # (k,m) components, 0 or more
     sweeps: int = 10,  # projected gradient steps with the same products
+    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
 ) -> Tensor:  # (k,m) updated components
     "Lower the objective in `H` with `W` fixed."
-    return projected_gradient(W.mT @ W, (V.T @ W).mT, H, sweeps)
+    return projected_gradient(W.mT @ W, (V.T @ W).mT, H, l1, l2, sweeps)
 
 # %% ../nbs/03_gradient.ipynb #c95c652c
 def pgd_step(
     V: DataMatrix,  # (n,m) data
     state: State,  # W and H, 0 or more
     sweeps: int = 10,  # projected gradient steps a factor
+    penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # both factors updated
     "Take one projected-gradient step in `H`, then one in `W`."
-    W, H, _ = state
-    H = pgd_step_H(V, W, H, sweeps)
-    W = pgd_step_H(V.T, H.mT, W.mT, sweeps).mT
-    return State(W, H)
+    H = pgd_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H)
+    return State(pgd_step_H(V.T, H.mT, state.W.mT, sweeps, penalty.l1_W, penalty.l2_W).mT, H)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .divergence import NO_PENALTY, Penalty, penalty_value
 from .init import State
 from .linalg import DataMatrix, gram, inner
 
@@ -24,18 +25,20 @@ def hals_sweep(
     H: Tensor,  # (..., k, m) start, 0 or more
     l1: float = 0.0,  # weight of the sum of H, 0 or more
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
-    block: int = 10,  # rows whose residuals are formed at once
+    block: int = 20,  # rows whose residuals are formed at once
 ) -> Tensor:  # (..., k, m), 0 or more
     "Set each row of `H` to its minimum in turn, equation (2)."
     d = (G.diagonal(dim1=-2, dim2=-1) + l2)[..., None].clamp_min(torch.finfo(G.dtype).tiny)
-    A, C = (G + l2 * torch.eye(G.shape[-1], dtype=G.dtype, device=G.device)) / d, (B - l1) / d
+    G = G + l2 * torch.eye(G.shape[-1], dtype=G.dtype, device=G.device) if l2 else G
     H = H.clone(memory_format=torch.contiguous_format)
     for start in range(0, H.shape[-2], block):
         rows = slice(start, start + block)
-        R, Ab = C[..., rows, :] - A[..., rows, :] @ H, A[..., rows, rows]
+        R, repair = G[..., rows, :] @ H, G[..., rows, rows] / d[..., rows, :]
+        torch.sub(B[..., rows, :] - l1 if l1 else B[..., rows, :], R, out=R).div_(d[..., rows, :])
         for j in range(R.shape[-2]):
-            old, new = H[..., start + j, :], (H[..., start + j, :] + R[..., j, :]).clamp_min(0)
-            R[..., j + 1 :, :].addcmul_(Ab[..., j + 1 :, j, None], (new - old)[..., None, :], value=-1)
+            old = H[..., start + j, :]
+            new = (old + R[..., j, :]).clamp_min_(0)
+            R[..., j + 1 :, :].addcmul_(repair[..., j + 1 :, j, None], (new - old)[..., None, :], value=-1)
             H[..., start + j, :] = new
     return H
 
@@ -59,11 +62,11 @@ def hals_step(
     V: DataMatrix,  # (n,m) data
     state: State,  # W and H, 0 or more
     sweeps: int = 1,  # over each factor
+    penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # both factors updated
     "Take one step of HALS in `H`, then one in `W`."
-    W, H = state.W, state.H
-    H = hals_step_H(V, W, H, sweeps)
-    return State(hals_step_H(V.T, H.mT, W.mT, sweeps).mT, H)
+    H = hals_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H)
+    return State(hals_step_H(V.T, H.mT, state.W.mT, sweeps, penalty.l1_W, penalty.l2_W).mT, H)
 
 # %% ../nbs/05_hals.ipynb #cfe6e8e7
 class Momentum(NamedTuple):
@@ -95,15 +98,17 @@ def _go_on(new: Tensor, old: Tensor, beta: Tensor) -> Tensor:
 def extrapolated_step(
     V: DataMatrix,  # (n,m) data
     state: State,  # from `momentum`
-    update: Callable = hals_sweep,  # (G, B, H) -> H, lowers the objective in one factor
+    update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
+    penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype = state.memory, state.H.dtype
-    H = update(gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous(), state.H)
+    H = update(gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous(), state.H, *penalty[2:])
     H_ahead = _go_on(H, m.H, m.beta)
     P, Q = (V @ H_ahead.mT).mT.contiguous(), gram(H_ahead)
-    W = update(Q.to(dtype), P, m.W_ahead.mT).mT
+    W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
     f = 0.5 * (V.square_norm() - 2 * inner(P, W.mT) + inner(gram(W.mT), Q))  # equation (4)
+    f = f + penalty_value(penalty, W, H_ahead)
     fell = f <= m.objective
 
     def keep(new, old):

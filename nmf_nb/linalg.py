@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from numbers import Real
 
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'check_nonnegative', 'data_matrix', 'dense_rows']
+__all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'check_nonnegative', 'data_matrix', 'sampled', 'BlockDiagonal',
+           'with_values', 'dense_rows']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -69,8 +71,10 @@ def gram(
 # %% ../nbs/00_linalg.ipynb #8ff3a65f
 def _times(V: Tensor, B: Tensor) -> Tensor:
     "`V B` for one matrix `B` or, folded into columns, for a batch of them."
-    if B.ndim == 2 or V.layout is torch.strided:
+    if V.layout is torch.strided:
         return V @ B
+    if B.ndim == 2:
+        return V @ B.contiguous()  # rows of B side by side in memory: a copy costs less than it saves
     columns = B.movedim(-2, 0).reshape(B.shape[-2], -1)
     return (V @ columns).reshape(-1, *B.shape[:-2], B.shape[-1]).movedim(0, -2)
 
@@ -93,10 +97,10 @@ class DataMatrix:
 
     def __init__(
         self,
-        V: Tensor,  # (n,m) dense or CSR, non-negative
-        Vt: Tensor | None = None,  # (m,n) the transpose; a view of `V` if None
+        V: Tensor,  # (..., n, m) dense or (n,m) CSR, non-negative
+        Vt: Tensor | Callable | None = None,  # the transpose, or what makes it when it is asked for; None: a view
     ):
-        self.V, self.Vt = V, V.mT if Vt is None else Vt
+        self.V, self._Vt = V, Vt
         self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
         self.is_sparse = V.layout is torch.sparse_csr
 
@@ -104,10 +108,15 @@ class DataMatrix:
         kind = f"CSR, {self.values.numel():,} stored" if self.is_sparse else "dense"
         return f"DataMatrix({self.shape[0]:,} x {self.shape[1]:,}, {kind}, {self.dtype}, {self.device})"
 
-    @property
+    @cached_property
+    def Vt(self) -> Tensor:  # (m,n)
+        "The transpose as a tensor."
+        return self.V.mT if self._Vt is None else self._Vt() if callable(self._Vt) else self._Vt
+
+    @cached_property
     def T(self) -> DataMatrix:  # (m,n)
         "The transposed data, nothing copied."
-        return DataMatrix(self.Vt, self.V)
+        return DataMatrix(self.Vt, self.V)  # and its transpose is this
 
     @property
     def values(self) -> Tensor:  # (nnz,) for CSR, (n,m) for dense
@@ -115,7 +124,8 @@ class DataMatrix:
         return self.V.values() if self.is_sparse else self.V
 
     def __matmul__(self, B: Tensor) -> Tensor:
-        return _Product.apply(B, self.V, self.Vt)  # B (..., m, k) gives (..., n, k)
+        # B (..., m, k) gives (..., n, k); the transpose is needed for the derivative alone
+        return _Product.apply(B, self.V, self.Vt) if B.requires_grad else _times(self.V, B)
 
     def double(self) -> DataMatrix:  # (n,m)
         "The data in float64; itself where it is that already."
@@ -126,18 +136,29 @@ class DataMatrix:
         return self._square_norm
 
     @cached_property
+    def rows(self) -> Tensor:  # (nnz,) for CSR
+        "The row of each stored entry."
+        crow = self.V.crow_indices()
+        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.device), crow.diff())
+
+    @cached_property
+    def order(self) -> Tensor:  # (nnz,) for CSR
+        "Where the entries of the transpose stand in `values`."
+        return torch.argsort(self.V.col_indices(), stable=True)
+
+    @cached_property
     def _square_norm(self) -> Tensor:
         return sum(part.double().square().sum() for part in self.values.split(1 << 22))
 
 # %% ../nbs/00_linalg.ipynb #e7e5084c
-def _csr(indptr, indices, values, shape) -> Tensor:
+def _csr(indptr, indices, values, shape, check: bool = True) -> Tensor:
     "Build a CSR tensor, its invariants checked, PyTorch's beta notice left out."
     index = torch.promote_types(indptr.dtype, indices.dtype)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             arrays = indptr.to(index), indices.to(index), values
-            return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=True)
+            return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=check)
     except RuntimeError as error:
         raise ValueError(f"V is not a valid sparse matrix: {error}") from None
 
@@ -233,6 +254,61 @@ def data_matrix(
         return DataMatrix(V)
     Vc = V.to_sparse_csc()  # V by columns is V^T by rows
     return DataMatrix(V, _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1]))
+
+# %% ../nbs/00_linalg.ipynb #f460717e
+def sampled(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (..., n, k)
+    H: Tensor,  # (..., k, m)
+    block: int = 1 << 14,  # entries gathered at a time
+) -> Tensor:  # (..., nnz) for CSR, (..., n, m) for dense
+    "Return the values of `W H` at the stored entries of `V`, equation (3)."
+    if not V.is_sparse:
+        return W @ H
+    if W.ndim == 2 and H.ndim == 2:
+        return torch.sparse.sampled_addmm(V.V, W.contiguous(), H.contiguous(), beta=0.0).values()
+    Ht, pairs = H.mT.contiguous(), zip(V.rows.split(block), V.V.col_indices().split(block))
+    return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
+
+# %% ../nbs/00_linalg.ipynb #b04a83b8
+class BlockDiagonal:
+    "A batch of sparse matrices with one pattern, as the blocks of one block-diagonal matrix."
+
+    def __init__(
+        self,
+        V: DataMatrix,  # (n,m) CSR, the pattern
+        x: Tensor,  # (b,nnz) values of each member
+    ):
+        self.V, self.x = V, x
+
+    @property
+    def T(self) -> BlockDiagonal:  # members (m,n)
+        "The batch of transposed matrices."
+        return BlockDiagonal(self.V.T, self.x[:, self.V.order])
+
+    def __matmul__(self, B: Tensor) -> Tensor:  # (b, m, k) gives (b, n, k)
+        (b, nnz), (n, m), C = self.x.shape, self.V.shape, self.V.V
+        member = torch.arange(b, device=C.device, dtype=torch.int64)[:, None]
+        crow = torch.cat([(C.crow_indices()[:-1] + member * nnz).ravel(), (member[-1] + 1) * nnz])
+        cols = (C.col_indices() + member * m).ravel()
+        stacked = _csr(crow, cols, self.x.ravel(), (b * n, b * m), check=False)
+        return (stacked @ B.reshape(b * m, -1)).reshape(b, n, -1)
+
+# %% ../nbs/00_linalg.ipynb #517f3e67
+def with_values(
+    V: DataMatrix,  # (n,m) data
+    x: Tensor,  # (..., nnz) for CSR, (..., n, m) for dense: what to put in place of `V.values`
+) -> DataMatrix | BlockDiagonal:  # the same places with other values; a batch of them for a batch of `x`
+    "Return `V` with the values `x` at its stored entries."
+    if not V.is_sparse:
+        return DataMatrix(x)
+    if x.ndim > 1:
+        return BlockDiagonal(V, x)
+
+    def transposed():
+        return _csr(V.Vt.crow_indices(), V.Vt.col_indices(), x[V.order], V.Vt.shape, check=False)
+
+    return DataMatrix(_csr(V.V.crow_indices(), V.V.col_indices(), x, V.shape, check=False), transposed)
 
 # %% ../nbs/00_linalg.ipynb #b371ce7e
 def dense_rows(

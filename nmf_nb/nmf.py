@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,112 +20,65 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from tqdm import tqdm
 
-from .divergence import reconstruction_error
+from nmf_nb.divergence import (
+    Penalty,
+    beta_divergence,
+    beta_of,
+    check_beta,
+    penalty_of,
+    penalty_value,
+    reconstruction_error,
+)
 from .gradient import pgd_step
 from .hals import extrapolated_step, momentum
 from .init import State, nndsvd, random_start
-from .linalg import DataMatrix, data_matrix, gram
+from .linalg import DataMatrix, check_nonnegative, data_matrix
+from .mu import mu_step
 from .train import Fit, fit
+from .weights import solve_rows
 
 # %% auto #0
-__all__ = ['kkt_residual', 'nnls', 'solve_weights', 'NMF']
+__all__ = ['NMF', 'non_negative_factorization']
 
-# %% ../nbs/07_nmf.ipynb #5404ad63
-def kkt_residual(
-    V: DataMatrix,  # (n,m) data
-    W: Tensor,  # (n,k) weights, 0 or more
-    H: Tensor,  # (k,m) components, 0 or more
-) -> Tensor:  # (n,) float64, 0 in each row that is the best for `H`
-    "Return the KKT residual of each row of `W`, equation (2)."
-    W, G, tiny = W.double(), gram(H), torch.finfo(torch.float64).tiny
-    scaled = (W @ G - (V @ H.mT).double()) / G.diagonal().clamp_min(tiny)
-    return torch.minimum(W, scaled).abs().amax(1) / W.amax(1).clamp_min(tiny)
-
-# %% ../nbs/07_nmf.ipynb #ad159412
-def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:
-    "Solve `G w = b` for each row `b` of `B`, over its free entries; the others are 0."
-    A = torch.where(free[:, :, None] & free[:, None, :], G, torch.eye(len(G), dtype=G.dtype, device=G.device))
-    return torch.cholesky_solve((B * free)[..., None], torch.linalg.cholesky(A))[..., 0]
-
-# %% ../nbs/07_nmf.ipynb #ea38872c
-def _descend(G: Tensor, B: Tensor, sweeps: int = 2000) -> Tensor:
-    "Lower the objective of each row by sweeps of equation (3), from zero."
-    W, g = torch.zeros_like(B), -B
-    for _ in range(sweeps):
-        for j in range(len(G)):
-            change = (W[:, j] - g[:, j] / G[j, j]).clamp_min(0) - W[:, j]
-            W[:, j] += change
-            g = g + change[:, None] * G[j]
-    return W
-
-# %% ../nbs/07_nmf.ipynb #d74ca6e1
-def nnls(
-    G: Tensor,  # (k,k) float64, Gram matrix H H^T, positive definite
-    B: Tensor,  # (n,k) float64, V H^T
-    free: Tensor | None = None,  # (n,k) bool, a guess at the positive weights; None guesses none
-    max_rounds: int = 100,  # of exchanges
-) -> Tensor:  # (n,k) float64, 0 or more
-    "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
-    n, k = B.shape
-    free = torch.zeros_like(B, dtype=torch.bool) if free is None else free
-    W, g, todo = torch.zeros_like(B), -B, torch.ones(n, dtype=torch.bool, device=B.device)
-    fewest, lives = torch.full_like(todo, k + 1, dtype=torch.int64), torch.full_like(todo, 3, dtype=torch.int64)
-    eps = 1e-12 * B.abs().amax(1, keepdim=True)
-    for _ in range(max_rounds):
-        W[todo] = _solve_free(G, B[todo], free[todo])
-        g[todo] = W[todo] @ G - B[todo]
-        wrong = torch.where(free, W * G.diagonal().amax() < -eps, g < -eps)
-        count = wrong.sum(1)
-        todo = count > 0
-        if not todo.any():
-            break
-        lives = torch.where(count < fewest, 3, lives - 1)
-        fewest = torch.minimum(count, fewest)
-        last = wrong & (wrong.flip(1).cumsum(1).flip(1) == 1)
-        free = free ^ torch.where((lives > 0)[:, None], wrong, last)
-    else:
-        W[todo] = _descend(G, B[todo])
-    return torch.where(W > 0, W, 0.0)
-
-# %% ../nbs/07_nmf.ipynb #e393a475
-def solve_weights(
-    V: DataMatrix,  # (n,m) data
-    H: Tensor,  # (k,m) components, 0 or more
-    guess: Tensor | None = None,  # (n,k) weights from a fit: where they are positive saves time, not more
-) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
-    "Return the best `W >= 0` for fixed `H`."
-    length = H.double().square().sum(1).sqrt()
-    length = torch.where(length > 0, length, 1.0)
-    unit = H.double() / length[:, None]
-    G = gram(unit) + 1e-12 * torch.eye(len(H), dtype=torch.float64, device=H.device)
-    B = V.double() @ unit.mT
-    step = max(1, (1 << 22) // len(G) ** 2)
-    free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
-    return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
-
-# %% ../nbs/07_nmf.ipynb #93c804d5
-_SOLVERS = ("cd", "pgd")
-_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar")
+# %% ../nbs/07_nmf.ipynb #f2c6e526
+_SOLVERS = ("cd", "mu", "pgd")
+_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 
 
-def _start(V: DataMatrix, k: int, init: str | None, seed: int) -> State:
-    'The start that `init` names; None is "nndsvda" where it can be had, else "random".'
-    init = init or ("nndsvda" if k <= min(V.shape) else "random")
-    if init == "random":
-        return random_start(V, k, seed)
-    return nndsvd(V, k, seed, fill={"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}[init])
+class _Method(NamedTuple):
+    "What the loop needs to know of a solver."
 
-# %% ../nbs/07_nmf.ipynb #c344a254
-def _check_parameters(n_components, max_iter, tol, init, solver) -> None:
-    "Raise unless the parameters can be fitted with."
-    for name, value, known in (("init", init, _INITS), ("solver", solver, _SOLVERS)):
-        if value not in known:
-            raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, known))}")
-    for name, value, least in (("n_components", n_components, 1), ("max_iter", max_iter, 0)):
+    step: Callable  # (V, state) -> state
+    begin: Callable  # state -> state ready for the step
+    objective: Callable  # (V, W, H) -> scalar, what the step lowers
+
+# %% ../nbs/07_nmf.ipynb #5caabc77
+def _method(solver: str, beta: float, penalty: Penalty) -> _Method:
+    "The step of `solver`, with its objective."
+
+    def objective(V, W, H):
+        return (beta_divergence(V, W, H, beta) + penalty_value(penalty, W, H)).clamp_min(0)
+
+    if solver == "cd":
+        return _Method(partial(extrapolated_step, penalty=penalty), momentum, objective)
+    step = partial(pgd_step, penalty=penalty) if solver == "pgd" else partial(mu_step, beta=beta, penalty=penalty)
+    return _Method(step, lambda state: state, objective)
+
+# %% ../nbs/07_nmf.ipynb #7e439b72
+def _check_parameters(model: NMF, k: int) -> float:
+    "Raise unless the parameters can be fitted with; return beta."
+    for name, value, least in (("n_components", k, 1), ("max_iter", model.max_iter, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name}={value!r}; it must be a whole number of {least} or more")
-    if not isinstance(tol, Real) or not tol >= 0:
-        raise ValueError(f"tol={tol!r}; it must be a number of 0 or more")
+    if not isinstance(model.tol, Real) or not model.tol >= 0:
+        raise ValueError(f"tol={model.tol!r}; it must be a number of 0 or more")
+    for name, value, known in (("init", model.init, _INITS), ("solver", model.solver, _SOLVERS)):
+        if value not in known:
+            raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, known))}")
+    beta = beta_of(model.beta_loss)
+    if beta != 2 and model.solver != "mu":
+        raise ValueError(f"solver={model.solver!r} cannot minimise beta_loss={model.beta_loss!r}; give solver='mu'")
+    return beta
 
 # %% ../nbs/07_nmf.ipynb #372d01a4
 def _seed(random_state) -> int:
@@ -133,6 +89,32 @@ def _seed(random_state) -> int:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
+# %% ../nbs/07_nmf.ipynb #74ee3c37
+def _custom(V: DataMatrix, k: int, **factors) -> list[Tensor]:
+    "The user's W or H on the device, checked; none of those that are None."
+    shapes, given = {"W": (V.shape[0], k), "H": (k, V.shape[1])}, []
+    for name, A in factors.items():
+        A = torch.tensor(np.array(A, dtype=float)).to(V.device, V.dtype)
+        if tuple(A.shape) != shapes[name]:
+            raise ValueError(
+                f"{name} has shape {tuple(A.shape)}; for this data and n_components it must be {shapes[name]}"
+            )
+        check_nonnegative(A, name)
+        given.append(A)
+    return given
+
+# %% ../nbs/07_nmf.ipynb #cb946059
+def _start(V: DataMatrix, k: int, init: str | None, seed: int, W=None, H=None) -> State:
+    'The start that `init` names; None is "nndsvda" where it can be had, else "random".'
+    if init == "custom":
+        if W is None or H is None:
+            raise ValueError("init='custom' needs both W and H; give them to fit_transform, or choose another init")
+        return State(*_custom(V, k, W=W, H=H))
+    init = init or ("nndsvda" if k <= min(V.shape) else "random")
+    if init == "random":
+        return random_start(V, k, seed)
+    return nndsvd(V, k, seed, fill={"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}[init])
+
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Non-negative matrix factorisation, `X ~ W H`, of dense or sparse data on CPU or CUDA.
@@ -140,18 +122,24 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     n_components : int or "auto"
-        Number of components, 1 or more; "auto" takes the number of columns of the data.
-    init : {"random", "nndsvd", "nndsvda", "nndsvdar"} or None
+        Number of components, 1 or more; "auto" takes that of a custom start, else the number of columns of the data.
+    init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"} or None
         The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
-    solver : {"cd", "pgd"}
-        HALS with extrapolation, or the projected gradient.
+    solver : {"cd", "mu", "pgd"}
+        HALS with extrapolation, multiplicative updates, or the projected gradient.
+    beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
+        The divergence; other than "frobenius" needs `solver="mu"`.
     tol : float
-        Stop when half the squared error falls by less than this share of its start within ten iterations.
+        Stop when the objective falls by less than this share of its start within ten iterations.
         scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
     max_iter : int
         Iterations at most.
     random_state : int, RandomState or None
         Seed of the start.
+    alpha_W, alpha_H : float
+        Strength of the penalties on W, times the number of features, and on H, times that of samples; "same" is `alpha_W`.
+    l1_ratio : float
+        Share of the penalties that is on sums, 0 to 1; the rest is on half the sums of squares.
     verbose : int
         1 draws a progress bar on stderr.
     device : str
@@ -162,7 +150,9 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     components_ : ndarray of shape (n_components, n_features)
     n_components_ : int
     reconstruction_err_ : float
-        Frobenius norm of `X - W H`.
+        Root of twice the divergence; for "frobenius" the norm of `X - W H`.
+    objective_ : float
+        What was minimised at the end: the divergence and the penalties.
     n_iter_ : int
     history_ : list of (iterations, objective)
     device_ : str
@@ -174,36 +164,43 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         *,
         init=None,
         solver="cd",
+        beta_loss="frobenius",
         tol=1e-4,
         max_iter=200,
         random_state=None,
+        alpha_W=0.0,
+        alpha_H="same",
+        l1_ratio=0.0,
         verbose=0,
         device="auto",
     ):
-        self.n_components, self.init, self.solver = n_components, init, solver
-        self.tol, self.max_iter = tol, max_iter
-        self.random_state, self.verbose, self.device = random_state, verbose, device
+        self.n_components, self.init, self.solver, self.beta_loss = n_components, init, solver, beta_loss
+        self.tol, self.max_iter, self.random_state = tol, max_iter, random_state
+        self.alpha_W, self.alpha_H, self.l1_ratio = alpha_W, alpha_H, l1_ratio
+        self.verbose, self.device = verbose, device
 
     def fit(
         self,
         X,  # (n,m) dense or sparse data, 0 or more
         y=None,  # ignored
+        W=None,  # (n,k) start for init="custom"
+        H=None,  # (k,m) start for init="custom"
     ) -> NMF:  # self
         "Find the components of `X`."
-        self.fit_transform(X)
+        self.fit_transform(X, W=W, H=H)
         return self
 
     def fit_transform(
         self,
         X,  # (n,m) dense or sparse data, 0 or more
         y=None,  # ignored
+        W=None,  # (n,k) start for init="custom"
+        H=None,  # (k,m) start for init="custom"
     ) -> np.ndarray:  # (n,k) weights
         "Find the components of `X` and return the weights."
         V = self._data(X, reset=True)
-        result = _run(self, V)
-        H = result.state.H
-        W = solve_weights(V, H, guess=result.state.W)
-        self._keep(V, W, H, result)
+        result = _run(self, V, W, H)
+        W = _keep(self, V, result)
         return W.cpu().numpy()
 
     def transform(
@@ -213,7 +210,8 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "Return the weights of the rows of `X`; each depends on that row alone."
         check_is_fitted(self)
         V = self._data(X, reset=False)
-        return solve_weights(V, torch.from_numpy(self.components_).to(V.device, V.dtype)).cpu().numpy()
+        H = torch.tensor(self.components_).to(V.device, V.dtype)
+        return solve_rows(V, H, beta_of(self.beta_loss), *self._l_W).cpu().numpy()
 
     def inverse_transform(
         self,
@@ -234,23 +232,58 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
         return data_matrix(X, self.device)
 
-    def _keep(self, V, W, H, result) -> None:
-        self.components_, self.n_components_ = H.cpu().numpy(), H.shape[0]
-        self._n_features_out, self.device_ = H.shape[0], str(V.device)
-        self.history_, self.n_iter_ = result.history, result.history[-1][0]
-        self.reconstruction_err_ = reconstruction_error(V, W, H)
-
 # %% ../nbs/07_nmf.ipynb #388c86c0
-def _run(model: NMF, V: DataMatrix) -> Fit:
+def _run(model: NMF, V: DataMatrix, W=None, H=None) -> Fit:
     "Run the loop for `model`, and warn when it stopped early."
-    k = V.shape[1] if isinstance(model.n_components, str) and model.n_components == "auto" else model.n_components
-    _check_parameters(k, model.max_iter, model.tol, model.init, model.solver)
-    start = _start(V, k, model.init, _seed(model.random_state))
-    step = pgd_step if model.solver == "pgd" else extrapolated_step
-    start = start if model.solver == "pgd" else momentum(start)
+    k = model.n_components
+    if isinstance(k, str) and k == "auto":
+        k = V.shape[1] if H is None else len(H)
+    beta = _check_parameters(model, k)
+    check_beta(V, beta)
+    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
+    model._l_W = penalty[:2]  # what `transform` penalises with, whatever the size of its data
+    method, start = _method(model.solver, beta, penalty), _start(V, k, model.init, _seed(model.random_state), W, H)
     with tqdm(desc="NMF", total=model.max_iter, disable=not model.verbose, leave=False) as bar:
-        result = fit(step, V, start, model.max_iter, model.tol, lambda i, loss: bar.update(i - bar.n))
+        options = {"on_look": lambda i, loss: bar.update(i - bar.n), "objective": method.objective}
+        result = fit(method.step, V, method.begin(start), model.max_iter, model.tol, **options)
     if not result.converged and model.tol > 0:
         message = f"not converged after max_iter={model.max_iter} iterations: raise max_iter or tol"
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
     return result
+
+# %% ../nbs/07_nmf.ipynb #2f7bdd30
+def _keep(model: NMF, V: DataMatrix, result: Fit) -> Tensor:
+    "Solve the weights once more and set the fitted attributes; return the weights."
+    beta, H = beta_of(model.beta_loss), result.state.H
+    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
+    W = solve_rows(V, H, beta, *penalty[:2], guess=result.state.W)
+    model.components_, model.n_components_ = H.cpu().numpy(), H.shape[0]
+    model._n_features_out, model.device_ = H.shape[0], str(V.device)
+    model.history_, model.n_iter_ = result.history, result.history[-1][0]
+    divergence = max(beta_divergence(V, W, H, beta).item(), 0.0)
+    model.reconstruction_err_ = reconstruction_error(V, W, H) if beta == 2 else (2 * divergence) ** 0.5
+    model.objective_ = divergence + float(penalty_value(penalty, W, H))
+    return W
+
+# %% ../nbs/07_nmf.ipynb #79bae41d
+def non_negative_factorization(
+    X,  # (n,m) dense or sparse data, 0 or more
+    W=None,  # (n,k) start for init="custom"
+    H=None,  # (k,m) start for init="custom"; the components themselves for update_H=False
+    n_components: int | str = "auto",  # components; "auto" takes those of H, else the columns of X
+    *,
+    update_H: bool = True,  # False solves W for the given H
+    **parameters,  # of `NMF`
+) -> tuple[np.ndarray, np.ndarray, int]:  # W (n,k), H (k,m), iterations
+    "Factorise `X`, or with `update_H=False` find the weights for given components."
+    model = NMF(n_components, **parameters)
+    if update_H:
+        W = model.fit_transform(X, W=W, H=H)
+        return W, model.components_, model.n_iter_
+    V = data_matrix(X, model.device)
+    if H is None:
+        raise ValueError("update_H=False needs the components H, of shape (n_components, n_features)")
+    (components,) = _custom(V, len(H), H=H)
+    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
+    W = solve_rows(V, components, _check_parameters(model, len(H)), *penalty[:2])
+    return W.cpu().numpy(), components.cpu().numpy(), 0
