@@ -116,7 +116,7 @@ class DataMatrix:
     @cached_property
     def T(self) -> DataMatrix:  # (m,n)
         "The transposed data, nothing copied."
-        return DataMatrix(self.Vt, self.V)  # and its transpose is this
+        return DataMatrix(self.Vt, self.V)
 
     @property
     def values(self) -> Tensor:  # (nnz,) for CSR, (n,m) for dense

@@ -20,15 +20,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from tqdm import tqdm
 
-from nmf_nb.divergence import (
-    Penalty,
-    beta_divergence,
-    beta_of,
-    check_beta,
-    penalty_of,
-    penalty_value,
-    reconstruction_error,
-)
+from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_of, penalty_value
+from .divergence import reconstruction_error
 from .gradient import pgd_step
 from .hals import extrapolated_step, momentum
 from .init import State, nndsvd, random_start

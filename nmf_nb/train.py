@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from .divergence import squared_error
+from .divergence import beta_divergence
 from .init import State
 from .linalg import DataMatrix
 
 # %% auto #0
-__all__ = ['iterate', 'half_squared_error', 'Fit', 'fit']
+__all__ = ['iterate', 'Fit', 'fit']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -28,16 +25,6 @@ def iterate(
     while True:
         yield state
         state = step(V, state)
-
-# %% ../nbs/06_train.ipynb #ccc35fcd
-def half_squared_error(
-    V: DataMatrix,  # (n,m) data
-    W: Tensor,  # (n,k)
-    H: Tensor,  # (k,m)
-) -> Tensor:  # float64 scalar
-    "Return `|V - W H|^2 / 2` by its expansion."
-    with torch.no_grad():
-        return 0.5 * squared_error(V, W, H).clamp_min(0)  # rounding may leave it just below zero
 
 # %% ../nbs/06_train.ipynb #daa27fe9
 class Fit(NamedTuple):
@@ -55,7 +42,7 @@ def fit(
     max_iter: int = 200,  # steps at most
     tol: float = 1e-4,  # of equation (1); 0 runs all steps
     on_look: Callable | None = None,  # called with (steps, objective) at each look
-    objective: Callable = half_squared_error,  # (V, W, H) -> scalar tensor; what `step` lowers
+    objective: Callable = beta_divergence,  # (V, W, H) -> scalar tensor; what `step` lowers
 ) -> Fit:  # the last state, the history, whether it converged
     "Run `step` until the objective hardly falls or `max_iter` is reached."
     history = []

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .divergence import check_beta
 from .linalg import DataMatrix, gram
-from .mu import mu_parts_H, mu_step_H
+from .mu import mu_step_H
 
 # %% auto #0
 __all__ = ['kkt_residual', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_kl', 'solve_rows']
@@ -186,10 +186,12 @@ def solve_rows(
         return solve_weights(V, H, guess, l1, l2)
     if beta == 1:
         return solve_weights_kl(V, H, l1, l2)
-    total = V @ V.V.new_ones(V.shape[1], 1) if not V.is_sparse else V @ V.values.new_ones(V.shape[1], 1)
+    total = V @ H.new_ones(V.shape[1], 1)
     Wt = (total / H.sum().clamp_min(torch.finfo(H.dtype).tiny)).mT.expand(len(H), -1)
+    done = torch.zeros(V.shape[0], dtype=torch.bool, device=V.device)
     for i in range(max_iter):
-        old, Wt = Wt, mu_step_H(V.T, H.mT, Wt, beta, l1, l2)
-        if i % 20 == 19 and ((Wt - old).abs() <= 1e-7 * Wt.amax(0)).all():
+        new = torch.where(done, Wt, mu_step_H(V.T, H.mT, Wt, beta, l1, l2))
+        done, Wt = done | ((new - Wt).abs() <= 1e-7 * new.amax(0)).all(0), new
+        if i % 20 == 19 and done.all():
             break
     return Wt.mT.contiguous()

@@ -36,6 +36,10 @@ def text_files(folder, *patterns):
     return {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for g in patterns for p in folder.glob(g)}
 
 
+def readme_pictures(folder):
+    return {p.name: p.read_bytes() for p in folder.glob("index_files/**/*.png")}
+
+
 def test_lint():
     result = run(*BIN, "ruff", "check")
     assert result.returncode == 0, result.stdout + "run: ruff check --fix"
@@ -71,10 +75,11 @@ def test_package_is_in_step(copy):
 def test_readme_and_site(copy):
     "README.md and the site's settings come out of a build as they are committed; no link or anchor is dead"
     patterns = ("README.md", "nbs/*.yml")
-    before = text_files(ROOT, *patterns)
+    before, pictures = text_files(ROOT, *patterns), readme_pictures(ROOT)
     result = run(sys.executable, "tools/build_docs.py", cwd=copy)
     assert result.returncode == 0, result.stdout + result.stderr
     assert text_files(copy, *patterns) == before, "run: python tools/build_docs.py"
+    assert readme_pictures(copy) == pictures, "run: python tools/build_docs.py"
 
 
 def test_imports_run_downwards():
@@ -86,6 +91,9 @@ def test_imports_run_downwards():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 assert node.names[0].name != "*", f"{module}: wildcard import of {node.module}"
+                assert node.level or not (node.module or "").startswith("nmf_nb"), (
+                    f"{module}: not relative: {node.module}"
+                )
                 if node.level and node.module:
                     assert order.index(node.module) < order.index(module), f"{module} imports the later {node.module}"
 

@@ -34,6 +34,7 @@ def plain(name):
 
 def write_readme(nb, root, site_url):
     "README.md from the processed index notebook, as `nbdev_readme` writes it"
+    shutil.rmtree(root / "index_files", ignore_errors=True)  # no picture of a cell that is gone
     out, n_code = [], 1
     for cell in nb["cells"]:
         src = "".join(cell["source"])
