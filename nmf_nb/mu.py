@@ -13,7 +13,7 @@ from .init import State
 from .linalg import DataMatrix, gram, sampled, with_values
 
 # %% auto #0
-__all__ = ['mu_parts_H', 'mu_exponent', 'mu_step_H', 'mu_step']
+__all__ = ['mu_parts_H', 'mu_exponent', 'mu_step_H', 'mu_step', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/04_mu.ipynb #c7e15240
 def _push(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
@@ -74,3 +74,30 @@ def mu_step(
     "Apply one multiplicative update to `W`, then to `H`: the order of scikit-learn."
     W = mu_step_H(V.T, state.H.mT, state.W.mT, beta, penalty.l1_W, penalty.l2_W).mT
     return State(W, mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H))
+
+# %% ../nbs/04_mu.ipynb #13a4a306
+def kkt_violation_H(
+    V: DataMatrix,  # (n,m) data, 0 or more
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    H: Tensor,  # (..., k, m) components, 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+) -> Tensor:  # (..., k, m) 0 where the conditions hold
+    "Return the smaller of each entry and its scaled slope, equation (5)."
+    pull, push = mu_parts_H(V, W, H, beta)
+    s = (W * W).sum(-2)[..., None] if beta == 2 else push.mean(-1, keepdim=True)
+    return torch.minimum(H, (push - pull + l1 + l2 * H) / (s + l2).clamp_min(torch.finfo(H.dtype).tiny))
+
+# %% ../nbs/04_mu.ipynb #0384f395
+def kkt_residual(
+    V: DataMatrix,  # (n,m) data, 0 or more
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    H: Tensor,  # (..., k, m) components, 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    penalty: Penalty = NO_PENALTY,  # on both factors
+) -> Tensor:  # (...) 0 or more, 0 at a stationary point
+    "Return the larger of the KKT residuals of both factors, equation (5)."
+    by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).abs().amax((-2, -1)) / H.amax((-2, -1)).clamp_min(EPS)
+    by_W = kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).abs().amax((-2, -1)) / W.amax((-2, -1)).clamp_min(EPS)
+    return torch.maximum(by_H, by_W)

@@ -5,15 +5,31 @@
 # %% ../nbs/06_train.ipynb #52efe9de
 from __future__ import annotations
 
+import json
+import math
+import os
+import tempfile
+import time
+import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from sklearn.exceptions import ConvergenceWarning
+from tqdm import tqdm
+
 from .divergence import beta_divergence
+from .hals import Momentum
 from .init import State
 from .linalg import DataMatrix
+from .mu import kkt_residual
 
 # %% auto #0
-__all__ = ['iterate', 'Fit', 'fit']
+__all__ = ['iterate', 'Look', 'Fit', 'why_stop', 'fit', 'save_fit', 'load_fit', 'curve_html', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -26,34 +42,199 @@ def iterate(
         yield state
         state = step(V, state)
 
-# %% ../nbs/06_train.ipynb #daa27fe9
+# %% ../nbs/06_train.ipynb #74415419
+class Look(NamedTuple):
+    "What is seen of a fit at one moment."
+
+    step: int  # steps done
+    seconds: float  # since the start of the loop
+    objective: float  # of the factors, penalties included
+    residual: float  # KKT residual; NaN where it was not asked for
+
+# %% ../nbs/06_train.ipynb #57f72207
 class Fit(NamedTuple):
     "The end of a fit, and how it got there."
 
-    state: State  # the factors
-    history: list[tuple[int, float]]  # (steps, objective) at the start and at each look
-    converged: bool  # whether equation (1) stopped it
+    state: State  # the factors, and what the method remembers
+    history: list[Look]  # the start and each look
+    reason: str  # "objective", "residual", "max_iter", "time", "callback" or "interrupt"
 
-# %% ../nbs/06_train.ipynb #68445aab
+    @property
+    def converged(self) -> bool:
+        "Whether one of the two rules for convergence stopped it."
+        return self.reason in ("objective", "residual")
+
+# %% ../nbs/06_train.ipynb #e5a846c6
+def why_stop(
+    history: list[Look],  # the start and each look so far
+    tol: float,  # of equation (1)
+    kkt_tol: float,  # of the KKT residual
+    max_iter: int,  # steps
+    max_seconds: float,  # of the loop
+    every: int = 10,  # steps between two looks that (1) compares
+) -> str | None:  # the reason to stop, None to go on
+    "Return why a fit with this history stops."
+    now, before = history[-1], [look for look in history if look.step == history[-1].step - every]
+    if now.residual < kkt_tol:
+        return "residual"
+    if before and before[0].objective - now.objective < tol * abs(history[0].objective):
+        return "objective"
+    if now.step >= max_iter:
+        return "max_iter"
+    return "time" if now.seconds >= max_seconds else None
+
+# %% ../nbs/06_train.ipynb #a9199e31
+def _look(i: int, began: float, V: DataMatrix, state: State, objective: Callable, residual: Callable | None) -> Look:
+    "Read the objective and, where asked for, the residual back from the device."
+    known = getattr(state.memory, "objective", None)  # an extrapolated step knows it, but at its start
+    with torch.no_grad():
+        f = objective(V, state.W, state.H) if known is None or not known.isfinite() else known
+        r = math.nan if residual is None else float(residual(V, state.W, state.H))
+    return Look(i, time.perf_counter() - began, float(f), r)
+
+# %% ../nbs/06_train.ipynb #08f4366c
+def _warn(history: list[Look], reason: str, tol: float, kkt_tol: float) -> None:
+    "Say once that a fit ended before it converged."
+    now = history[-1]
+    reached = f"after {now.step} steps and {now.seconds:.1f} s, at objective {now.objective:.6g}"
+    if reason == "interrupt":
+        warnings.warn(f"interrupted {reached}; these factors are kept", ConvergenceWarning, stacklevel=3)
+    elif reason in ("max_iter", "time") and (tol or kkt_tol):
+        remedy = "raise max_iter, max_seconds or tol"
+        warnings.warn(f"not converged {reached} ({reason}): {remedy}", ConvergenceWarning, stacklevel=3)
+
+# %% ../nbs/06_train.ipynb #9672a92c
 def fit(
     step: Callable,  # (V, state) -> state
     V: DataMatrix,  # (n,m) data
-    start: State,  # where to begin
-    max_iter: int = 200,  # steps at most
-    tol: float = 1e-4,  # of equation (1); 0 runs all steps
-    on_look: Callable | None = None,  # called with (steps, objective) at each look
-    objective: Callable = beta_divergence,  # (V, W, H) -> scalar tensor; what `step` lowers
-) -> Fit:  # the last state, the history, whether it converged
-    "Run `step` until the objective hardly falls or `max_iter` is reached."
-    history = []
-    for i, state in enumerate(iterate(step, V, start)):
-        if i % 10 and i < max_iter:
-            continue
-        known = getattr(state.memory, "objective", None)  # an extrapolated step knows it already
-        history.append((i, (objective(V, state.W, state.H) if known is None or i == 0 else known).item()))
-        if on_look:
-            on_look(*history[-1])
-        if i and i % 10 == 0 and history[-2][1] - history[-1][1] < tol * history[0][1]:
-            return Fit(state, history, converged=True)
-        if i >= max_iter:
-            return Fit(state, history, converged=False)
+    start: State | Fit,  # where to begin, or an earlier fit to go on with
+    max_iter: int = 200,  # steps at most, those of an earlier fit included
+    tol: float = 1e-4,  # of equation (1); 0 leaves it out
+    kkt_tol: float = 0.0,  # of the KKT residual; 0 leaves it out
+    max_seconds: float = math.inf,  # of the loop, those of an earlier fit included
+    on_look: Callable | None = None,  # called with (look, state) at each look; True stops the fit
+    objective: Callable = beta_divergence,  # (V, W, H) -> scalar tensor: what `step` lowers
+    residual: Callable = kkt_residual,  # (V, W, H) -> scalar tensor, 0 at a stationary point
+) -> Fit:  # the last state, the history, why it stopped
+    "Run `step` until one of the rules stops it; warn if that is none of convergence."
+    first, history = (start.state, list(start.history)) if isinstance(start, Fit) else (start, [])
+    done, began = (history[-1].step, time.perf_counter() - history[-1].seconds) if history else (0, time.perf_counter())
+    look, reason = partial(_look, V=V, objective=objective, residual=residual if kkt_tol else None), None
+    try:
+        for i, state in enumerate(iterate(step, V, first), done):
+            if i % 10 and i < max_iter or history and i == done:
+                continue
+            history.append(look(i, began, state=state))
+            reason = why_stop(history, tol, kkt_tol, max_iter, max_seconds)
+            if on_look and on_look(history[-1], state):
+                reason = reason or "callback"
+            if reason:
+                break
+    except KeyboardInterrupt:
+        reason = "interrupt"
+        history.append(look(i, began, state=state))
+    _warn(history, reason, tol, kkt_tol)
+    return Fit(state, history, reason)
+
+# %% ../nbs/06_train.ipynb #cd819e25
+def _flat(state: State) -> dict:
+    "The tensors of a state by name."
+    memory = state.memory
+    if memory is not None and not isinstance(memory, Momentum):
+        kind = type(memory).__name__
+        raise TypeError(f"a state that remembers {kind} cannot be saved; save W and H, and start the method again")
+    parts = {} if memory is None else {f"memory.{name}": A for name, A in memory._asdict().items()}
+    return {"W": state.W, "H": state.H, **parts}
+
+# %% ../nbs/06_train.ipynb #239a4f47
+def save_fit(
+    result: Fit,  # from `fit`
+    path: str | Path,  # of the file, replaced if it exists
+) -> None:
+    "Save a fit, to be resumed by `fit`."
+    tensors, path = _flat(result.state), Path(path)
+    turned = [name for name, A in tensors.items() if A.ndim > 1 and A.mT.is_contiguous() and not A.is_contiguous()]
+    data = {name: (A.mT if name in turned else A).contiguous().clone() for name, A in tensors.items()}
+    header = {"history": result.history, "reason": result.reason, "turned": turned}
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        save_file(data, Path(folder) / "fit", {"nmf_nb": "1", "fit": json.dumps(header)})
+        os.replace(Path(folder) / "fit", path)
+
+# %% ../nbs/06_train.ipynb #6ccd2188
+def load_fit(
+    path: str | Path,  # of a file by `save_fit`
+    device: str = "cpu",  # where to put the factors
+) -> Fit:  # as it was saved
+    "Load a fit that `save_fit` has saved."
+    try:
+        with safe_open(path, "pt", device) as file:
+            meta, tensors = file.metadata() or {}, {k: file.get_tensor(k).clone() for k in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error}); save the fit again") from None
+    if meta.get("nmf_nb") != "1":
+        raise ValueError(f"{path}: not a fit saved by save_fit of this version; save it again")
+    header = json.loads(meta["fit"])
+    tensors |= {name: tensors[name].mT for name in header["turned"]}
+    memory = {name.removeprefix("memory."): A for name, A in tensors.items() if name.startswith("memory.")}
+    state = State(tensors["W"], tensors["H"], Momentum(**memory) if memory else None)
+    return Fit(state, [Look(*look) for look in header["history"]], header["reason"])
+
+# %% ../nbs/06_train.ipynb #9116ddf6
+def curve_html(
+    history: list[Look],  # the start and each look
+    width: int = 160,  # pixels
+    height: int = 24,  # pixels
+) -> str:  # one line of HTML, no script
+    "Return a line that says where a fit is, with its objective as a curve on a log axis."
+    logs = [math.log10(max(look.objective, 1e-300)) for look in history]
+    low, span = min(logs), max(max(logs) - min(logs), 1e-12)
+    last = max(history[-1].step, 1)
+    points = (f"{width * h.step / last:.0f},{height * (1 - (y - low) / span):.0f}" for h, y in zip(history, logs))
+    line = f'<polyline points="{" ".join(points)}" fill="none" stroke="#0072B2" stroke-width="1.5"/>'
+    svg = f'<svg width="{width}" height="{height}" viewBox="-2 -2 {width + 4} {height + 4}">{line}</svg>'
+    return f"step {history[-1].step}, objective {history[-1].objective:.4g} {svg}"
+
+# %% ../nbs/06_train.ipynb #bcae3e26
+def _in_notebook() -> bool:
+    "Whether a Jupyter kernel, which shows HTML, runs this."
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel")
+
+# %% ../nbs/06_train.ipynb #64509dd5
+class Progress:
+    "A callback for `fit` that shows how far it is; use it in a `with` statement."
+
+    def __init__(
+        self,
+        max_iter: int,  # steps at most
+        notebook: bool | None = None,  # HTML in place of a bar on stderr; None asks whether a kernel runs this
+    ):
+        self.notebook = _in_notebook() if notebook is None else notebook
+        self.history, self.shown, self.handle = [], -math.inf, None
+        self.bar = tqdm(desc="NMF", total=max_iter, disable=self.notebook, leave=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+        self._show()
+
+    def __call__(self, look: Look, state: State | None = None) -> None:
+        self.history.append(look)
+        self.bar.update(look.step - self.bar.n)
+        if time.perf_counter() - self.shown > 0.2:
+            self._show()
+
+    def _show(self) -> None:
+        if self.notebook and self.history:
+            from IPython.display import HTML, display
+
+            self.shown, line = time.perf_counter(), HTML(curve_html(self.history))
+            if self.handle is None:
+                self.handle = display(line, display_id=True)
+            else:
+                self.handle.update(line)

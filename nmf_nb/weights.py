@@ -10,21 +10,20 @@ from torch import Tensor
 
 from .divergence import check_beta
 from .linalg import DataMatrix, gram
-from .mu import mu_step_H
+from .mu import kkt_violation_H, mu_step_H
 
 # %% auto #0
-__all__ = ['kkt_residual', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_kl', 'solve_rows']
+__all__ = ['row_residuals', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_kl', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
-def kkt_residual(
+def row_residuals(
     V: DataMatrix,  # (n,m) data
     W: Tensor,  # (n,k) weights, 0 or more
     H: Tensor,  # (k,m) components, 0 or more
-) -> Tensor:  # (n,) float64, 0 in each row that is the best for `H`
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+) -> Tensor:  # (n,) 0 in each row that is the best for `H`
     "Return the KKT residual of each row of `W`, equation (2)."
-    W, G, tiny = W.double(), gram(H), torch.finfo(torch.float64).tiny
-    scaled = (W @ G - (V @ H.mT).double()) / G.diagonal().clamp_min(tiny)
-    return torch.minimum(W, scaled).abs().amax(1) / W.amax(1).clamp_min(tiny)
+    return kkt_violation_H(V.T, H.mT, W.mT, beta).abs().amax(0) / W.amax(1).clamp_min(torch.finfo(W.dtype).tiny)
 
 # %% ../nbs/06b_weights.ipynb #eff9a068
 def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:

@@ -1,0 +1,82 @@
+"""Steps, losses and the loop on the `meta` device: no number is read back, and no tensor is on another device."""
+
+from functools import partial
+from itertools import islice
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from nmf_nb.divergence import Penalty, beta_divergence, penalty_value, squared_error
+from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
+from nmf_nb.hals import extrapolated_step, hals_step, momentum
+from nmf_nb.init import State
+from nmf_nb.linalg import DataMatrix
+from nmf_nb.mu import kkt_residual, mu_step
+from nmf_nb.train import iterate
+
+PENALTY = Penalty(0.1, 0.2, 0.3, 0.4)
+STEPS = {
+    "pgd": pgd_step,
+    "hals": hals_step,
+    "extrapolated": extrapolated_step,
+    "extrapolated pgd": partial(extrapolated_step, update=projected_gradient),
+    **{f"mu {beta}": partial(mu_step, beta=beta) for beta in (-1, 0, 0.5, 1, 1.5, 2, 3)},
+    **{
+        f"{f.__name__}, penalised": partial(f, penalty=PENALTY)
+        for f in (pgd_step, hals_step, extrapolated_step, mu_step)
+    },
+}
+
+
+class OneDevice(TorchDispatchMode):
+    "Refuses an operation whose tensors are not all on one device; matrix products on meta would let one through"
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        devices = {t.device.type for t in tensors}
+        assert len(devices) <= 1, f"{func} sees {devices}"
+        return func(*args, **(kwargs or {}))
+
+
+def start(batch=()):
+    "A dense stand-in for the data (sparse products do not exist on meta), and a state"
+    W, H = torch.empty(*batch, 6, 2, device="meta"), torch.empty(*batch, 2, 5, device="meta")
+    return DataMatrix(torch.empty(6, 5, device="meta")), State(W, H)
+
+
+def test_the_guard_guards():
+    V, state = start()
+    with OneDevice(), pytest.raises(AssertionError, match="sees"):
+        V @ torch.ones(5, 2)
+    with pytest.raises(RuntimeError):
+        squared_error(V, state.W, state.H).item()
+
+
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["one", "batch"])
+@pytest.mark.parametrize("name", STEPS)
+def test_steps(name, batch):
+    V, state = start(batch)
+    state = momentum(state) if name.startswith("extrapolated") else state
+    with OneDevice():
+        state = next(islice(iterate(STEPS[name], V, state), 3, None))
+    assert (state.W.shape, state.H.shape) == ((*batch, 6, 2), (*batch, 2, 5))
+    assert {state.W.device.type, state.H.device.type} == {"meta"}
+
+
+def test_adam():
+    V, state = start()
+    state = soft_penalty_start(state.W, state.H, lr=1e-3)
+    with OneDevice():
+        state = next(islice(iterate(soft_penalty_step, V, state), 2, None))
+    assert state.W.device.type == "meta"
+
+
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["one", "batch"])
+@pytest.mark.parametrize("beta", [-1, 0, 0.5, 1, 1.5, 2, 3])
+def test_losses(beta, batch):
+    V, (W, H, _) = start(batch)
+    with OneDevice():
+        for value in (beta_divergence(V, W, H, beta), kkt_residual(V, W, H, beta), penalty_value(PENALTY, W, H)):
+            assert (value.device.type, value.shape) == ("meta", batch)
