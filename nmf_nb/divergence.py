@@ -93,11 +93,26 @@ def check_beta(
     V: DataMatrix,  # (n,m) data
     beta: float,  # any real number
 ) -> None:
-    "Raise ValueError where `beta` is 0 or less and `V` has zeros."
-    if beta <= 0 and ((V.values == 0).any() or V.values.numel() < math.prod(V.shape)):
+    "Raise ValueError where `beta` is 0 or less and an observed entry of `V` is 0."
+    if beta > 0:
+        return
+    seen = V.values if V.hidden is None else V.values[~V.hidden]
+    if (seen == 0).any() or not V.observed_only and V.values.numel() < math.prod(V.shape):
         raise ValueError(
             f"beta_loss={beta:g} is infinite where the data is 0; use beta above 0, or add a small number to V"
         )
+
+# %% ../nbs/01_divergence.ipynb #84e5099e
+def _each(v: Tensor, x: Tensor, beta: float) -> Tensor:
+    "Equation (6) for each pair of entries."
+    y = x.clamp_min(EPS) if beta < 2 else x
+    if beta == 2:
+        return (v - x).square() / 2
+    if beta == 1:
+        return torch.xlogy(v, v / y) - v + x
+    if beta == 0:
+        return v / y - (v / y).log() - 1
+    return v**beta / (beta * (beta - 1)) + y**beta / beta - v * y ** (beta - 1) / (beta - 1)
 
 # %% ../nbs/01_divergence.ipynb #24e1547a
 def beta_divergence(
@@ -106,18 +121,22 @@ def beta_divergence(
     H: Tensor,  # (..., k, m), 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
 ) -> Tensor:  # (...) float64
-    "Return the sum of equation (6) over all entries."
-    if beta == 2:
+    "Return the sum of equation (6) over all entries that are not missing."
+    if beta == 2 and V.hidden is None and not V.observed_only:
         return 0.5 * squared_error(V, W, H)
     v, x = V.values, sampled(V, W, H)
-    x, dims = (x.clamp_min(EPS) if beta < 2 else x), (-1,) if V.is_sparse else (-2, -1)
+    if V.observed_only or not V.is_sparse:
+        d = _each(v, x, beta)
+        d = d if V.hidden is None else d.masked_fill(V.hidden, 0.0)
+        return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
+    if beta == 2:  # a gap holds 0, which would cost half the square of x
+        return 0.5 * (squared_error(V, W, H) - x.masked_fill(~V.hidden, 0.0).double().square().sum(-1))
+    v, y = v if V.hidden is None else torch.where(V.hidden, x, v), x.clamp_min(EPS) if beta < 2 else x
     if beta == 1:
-        stored = torch.xlogy(v, v / x) - v
-        return stored.sum(dims, dtype=torch.float64) + (W.double().sum(-2) * H.double().sum(-1)).sum(-1)
-    if beta == 0:
-        return (v / x - (v / x).log() - 1).sum(dims, dtype=torch.float64)
-    stored = v**beta / (beta * (beta - 1)) - v * x ** (beta - 1) / (beta - 1)
-    return stored.sum(dims, dtype=torch.float64) + _power_sum(W, H, beta) / beta
+        stored = (torch.xlogy(v, v / y) - v).sum(-1, dtype=torch.float64)
+        return stored + (W.double().sum(-2) * H.double().sum(-1)).sum(-1)
+    stored = v**beta / (beta * (beta - 1)) - v * y ** (beta - 1) / (beta - 1)
+    return stored.sum(-1, dtype=torch.float64) + _power_sum(W, H, beta) / beta
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from .divergence import NO_PENALTY, Penalty, squared_error
 from .init import State
-from .linalg import DataMatrix
+from .linalg import DataMatrix, filled
 
 # %% auto #0
 __all__ = ['negativity', 'soft_penalty_loss', 'soft_penalty_start', 'soft_penalty_step', 'lipschitz', 'projected_gradient',
-           'pgd_step_H', 'pgd_step']
+           'accelerated_gradient', 'pgd_step_H', 'pgd_step']
 
 # %% ../nbs/03_gradient.ipynb #8866062b
 def negativity(
@@ -85,6 +85,26 @@ def projected_gradient(
         H = (H - (G @ H + l2 * H + l1 - B) / L).clamp_min(0)
     return H
 
+# %% ../nbs/03_gradient.ipynb #99b306f3
+def accelerated_gradient(
+    G: Tensor,  # (..., k, k) Gram matrix W^T W
+    B: Tensor,  # (..., k, m) W^T V
+    H: Tensor,  # (..., k, m) start, 0 or more
+    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+    sweeps: int = 5,  # how often to repeat equation (8)
+) -> Tensor:  # (..., k, m), 0 or more
+    "Lower `<H, G H> / 2 - <B, H>` over `H >= 0` by accelerated projected gradient steps with restarts."
+    L, Y = lipschitz(G)[..., None, None] + l2, H
+    t = torch.ones_like(L)
+    for _ in range(sweeps):
+        new = (Y - (G @ Y + l2 * Y + l1 - B) / L).clamp_min(0)
+        uphill = ((Y - new) * (new - H)).sum((-2, -1), keepdim=True) > 0
+        t = torch.where(uphill, 1.0, t)
+        grown = (1 + (1 + 4 * t * t).sqrt()) / 2
+        Y, H, t = new + (t - 1) / grown * (new - H), new, grown
+    return H
+
 # %% ../nbs/03_gradient.ipynb #fd01f7a0
 def pgd_step_H(
     V: DataMatrix,  # (n,m) data
@@ -105,5 +125,6 @@ def pgd_step(
     penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # both factors updated
     "Take one projected-gradient step in `H`, then one in `W`."
+    V = filled(V, state.W, state.H)
     H = pgd_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H)
     return State(pgd_step_H(V.T, H.mT, state.W.mT, sweeps, penalty.l1_W, penalty.l2_W).mT, H)

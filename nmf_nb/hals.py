@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .divergence import NO_PENALTY, Penalty, penalty_value
+from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value
 from .init import State
-from .linalg import DataMatrix, gram, inner
+from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
 __all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'extrapolated_step']
@@ -65,6 +65,7 @@ def hals_step(
     penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # both factors updated
     "Take one step of HALS in `H`, then one in `W`."
+    V = filled(V, state.W, state.H)
     H = hals_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H)
     return State(hals_step_H(V.T, H.mT, state.W.mT, sweeps, penalty.l1_W, penalty.l2_W).mT, H)
 
@@ -102,14 +103,17 @@ def extrapolated_step(
     penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
-    m, dtype = state.memory, state.H.dtype
+    m, dtype, before = state.memory, state.H.dtype, state.memory.objective
+    if V.hidden is not None or V.observed_only:  # the gaps are filled anew, so what the old factors cost is too
+        before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
+        V = filled(V, state.W, state.H)
     H = update(gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous(), state.H, *penalty[2:])
     H_ahead = _go_on(H, m.H, m.beta)
     P, Q = (V @ H_ahead.mT).mT.contiguous(), gram(H_ahead)
     W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
     f = 0.5 * (V.square_norm() - 2 * inner(P, W.mT) + inner(gram(W.mT), Q))  # equation (4)
     f = f + penalty_value(penalty, W, H_ahead)
-    fell = f <= m.objective
+    fell = f <= before
 
     def keep(new, old):
         return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old)
@@ -118,4 +122,4 @@ def extrapolated_step(
     ahead = keep(_go_on(W, m.W, m.beta), state.W)
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / 1.5)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
-    return State(W_kept, H_kept, Momentum(W_kept, keep(H, state.H), ahead, keep(f, m.objective), beta, limit))
+    return State(W_kept, H_kept, Momentum(W_kept, keep(H, state.H), ahead, keep(f, before), beta, limit))

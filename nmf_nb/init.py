@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, gram
+from .linalg import DataMatrix, filled, gram, observed_mean
 
 # %% auto #0
-__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'randomised_svd', 'nndsvd']
+__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'random_starts', 'randomised_svd', 'nndsvd']
 
 # %% ../nbs/02_init.ipynb #d66c6e58
 class State(NamedTuple):
@@ -54,8 +54,23 @@ def random_start(
     seed: int = 0,  # of the generator
 ) -> State:  # W (n,k), H (k,m)
     "Draw half-normal factors whose product is about as large as `V`, equation (1)."
-    mean = V.values.sum(dtype=torch.float64).item() / math.prod(V.shape)
-    return half_normal_start(V, k, seed, std=max(math.sqrt(mean / max(k, 1)), 1e-30))
+    return half_normal_start(V, k, seed, std=max(math.sqrt(observed_mean(V) / max(k, 1)), 1e-30))
+
+# %% ../nbs/02_init.ipynb #34dcacf4
+def random_starts(
+    V: DataMatrix,  # (n,m) data
+    k: int,  # components, 1 or more
+    batch: int,  # how many starts, 1 or more
+    seed: int = 0,  # of the generator
+) -> State:  # W (batch,n,k), H (batch,k,m)
+    "Draw a batch of starts as `random_start` draws one."
+    if k < 1 or batch < 1:
+        raise ValueError(f"k={k}, batch={batch}; both must be 1 or more")
+    rng, std = torch.Generator().manual_seed(seed), max(math.sqrt(observed_mean(V) / k), 1e-30)
+    pairs = [
+        (half_normal((V.shape[0], k), std, rng, V), half_normal((k, V.shape[1]), std, rng, V)) for _ in range(batch)
+    ]
+    return State(*map(torch.stack, zip(*pairs)))
 
 # %% ../nbs/02_init.ipynb #00316b54
 def randomised_svd(
@@ -66,7 +81,8 @@ def randomised_svd(
     spare: int = 20,  # random vectors beyond k
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
     "Return the largest singular values of `V` and their vectors, nearly."
-    n, m = V.shape
+    (n, m), mean, ones = V.shape, observed_mean(V), V.values.new_ones
+    V = filled(V, mean * ones(V.shape[0], 1), ones(1, V.shape[1]))  # missing entries stand at the mean
     rng = torch.Generator().manual_seed(seed)
     Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
     for _ in range(rounds):
@@ -78,6 +94,12 @@ def randomised_svd(
     vectors = vectors.flip(1)[:, :k]
     Yt = (vectors / sigma.clamp_min(1e-30)).mT.to(V.dtype) @ B.mT
     return Q @ vectors.to(V.dtype), sigma.to(V.dtype), Yt
+
+# %% ../nbs/02_init.ipynb #6d1b2741
+def _halves(A: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    "The lengths of the positive and of the negative part along a dimension."
+    positive = A.clamp_min(0).square_().sum(dim)
+    return positive.sqrt(), (A.square().sum(dim) - positive).clamp_min(0).sqrt()
 
 # %% ../nbs/02_init.ipynb #fd547b23
 def nndsvd(
@@ -92,26 +114,25 @@ def nndsvd(
             f"k={k}; NNDSVD needs 1 to min(n, m)={min(V.shape)} components, init='random' takes any number"
         )
     U, sigma, Yt = randomised_svd(V, k, seed)
-    split = [(A.clamp_min(0), (-A).clamp_min(0)) for A in (U, Yt.mT)]
-    sizes = [u.square().sum(0).sqrt() * y.square().sum(0).sqrt() for u, y in zip(*split)]
-    first = torch.arange(k, device=V.device) == 0
-    up = torch.where(first, U.sum(0) >= 0, sizes[0] >= sizes[1])
-    u, y = (torch.where(first, A.abs(), torch.where(up, *halves)) for A, halves in zip((U, Yt.mT), split))
-    lengths = u.square().sum(0).sqrt(), y.square().sum(0).sqrt()
-    half = (sigma * lengths[0] * lengths[1]).sqrt()
-    W, H = (half * A / length.clamp_min(1e-30) for A, length in zip((u, y), lengths))
-    return State(*_fill(V, W, H.mT.contiguous(), seed, fill))
+    U[:, 0].abs_(), Yt[0].abs_()
+    (u_up, u_down), (y_up, y_down) = _halves(U, 0), _halves(Yt, 1)
+    up = u_up * y_up >= u_down * y_down
+    sign, u, y = torch.where(up, 1.0, -1.0), torch.where(up, u_up, u_down), torch.where(up, y_up, y_down)
+    half = (sigma * u * y).sqrt()
+    W = U.mul_(sign).clamp_min_(0).mul_(half / u.clamp_min(1e-30))
+    H = Yt.mul_(sign[:, None]).clamp_min_(0).mul_((half / y.clamp_min(1e-30))[:, None])
+    return State(*_fill(V, W, H, seed, fill))
 
 # %% ../nbs/02_init.ipynb #a78bda96
 def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str) -> tuple[Tensor, Tensor]:
     "Replace entries that are zero, or nearly, as `nndsvd` says."
     if fill not in ("zero", "mean", "random"):
         raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
-    mean = V.values.sum(dtype=torch.float64).item() / math.prod(V.shape)
-    rng = torch.Generator().manual_seed(seed)
-    with_fill = []
+    mean, rng = observed_mean(V), torch.Generator().manual_seed(seed)
     for A in (W, H):
-        new = {"zero": A.new_zeros(()), "mean": A.new_full((), mean)}.get(fill)
-        new = half_normal(A.shape, mean / 100, rng, V) if new is None else new
-        with_fill.append(torch.where(A < 1e-6, new, A))
-    return tuple(with_fill)
+        small = A < 1e-6
+        if fill == "random":
+            A.copy_(torch.where(small, half_normal(A.shape, mean / 100, rng, V), A))
+        else:
+            A.masked_fill_(small, mean if fill == "mean" else 0.0)
+    return W, H

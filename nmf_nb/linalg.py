@@ -5,6 +5,7 @@
 # %% ../nbs/00_linalg.ipynb #47d40f00
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
@@ -17,7 +18,7 @@ from torch import Tensor
 
 # %% auto #0
 __all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'check_nonnegative', 'data_matrix', 'sampled', 'BlockDiagonal',
-           'with_values', 'dense_rows']
+           'with_values', 'dense_rows', 'LowRankPlus', 'filled', 'observed_mean', 'scale_rows']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -99,8 +100,10 @@ class DataMatrix:
         self,
         V: Tensor,  # (..., n, m) dense or (n,m) CSR, non-negative
         Vt: Tensor | Callable | None = None,  # the transpose, or what makes it when it is asked for; None: a view
+        hidden: Tensor | None = None,  # bool, in the shape of `values`: entries that are missing, stored as 0
+        observed_only: bool = False,  # CSR: every entry that is not stored is missing
     ):
-        self.V, self._Vt = V, Vt
+        self.V, self._Vt, self.hidden, self.observed_only = V, Vt, hidden, observed_only
         self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
         self.is_sparse = V.layout is torch.sparse_csr
 
@@ -116,7 +119,10 @@ class DataMatrix:
     @cached_property
     def T(self) -> DataMatrix:  # (m,n)
         "The transposed data, nothing copied."
-        return DataMatrix(self.Vt, self.V)
+        hidden = self.hidden
+        if hidden is not None:
+            hidden = hidden[self.order] if self.is_sparse else hidden.mT
+        return DataMatrix(self.Vt, self.V, hidden, self.observed_only)
 
     @property
     def values(self) -> Tensor:  # (nnz,) for CSR, (n,m) for dense
@@ -129,9 +135,9 @@ class DataMatrix:
 
     def double(self) -> DataMatrix:  # (n,m)
         "The data in float64; itself where it is that already."
-        return self if self.dtype is torch.float64 else DataMatrix(self.V.double(), self.Vt.double())
+        return self if self.dtype is torch.float64 else DataMatrix(self.V.double(), lambda: self.Vt.double())
 
-    def square_norm(self) -> Tensor:  # float64 scalar
+    def square_norm(self) -> Tensor:  # float64 scalar, or one for each member of a dense batch
         "Return `|V|^2`, the sum of the squared entries; added up once and kept."
         return self._square_norm
 
@@ -148,7 +154,9 @@ class DataMatrix:
 
     @cached_property
     def _square_norm(self) -> Tensor:
-        return sum(part.double().square().sum() for part in self.values.split(1 << 22))
+        size = 1 << 22 if self.is_sparse else max(1, (1 << 22) // self.shape[-1])
+        dims = (-1,) if self.is_sparse else (-2, -1)
+        return sum(part.double().square().sum(dims) for part in self.values.split(size, dims[0]))
 
 # %% ../nbs/00_linalg.ipynb #e7e5084c
 def _csr(indptr, indices, values, shape, check: bool = True) -> Tensor:
@@ -240,20 +248,27 @@ def check_nonnegative(
             "clip or shift negative data, and drop or fill what is missing"
         )
 
+# %% ../nbs/00_linalg.ipynb #5d54561b
+def _plain(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False) -> DataMatrix:
+    "A data matrix of a checked tensor, with its transpose by rows where it is sparse."
+    sparse = V.layout is torch.sparse_csr
+    check_nonnegative(V.values() if sparse else V)
+    if not sparse:
+        return DataMatrix(V, None, hidden)
+    Vc = V.to_sparse_csc()  # V by columns is V^T by rows
+    Vt = _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1])
+    return DataMatrix(V, Vt, hidden, observed_only)
+
 # %% ../nbs/00_linalg.ipynb #ed708ce4
 def data_matrix(
     X,  # (n,m) numpy array, scipy sparse, torch tensor or pandas frame, non-negative
     device: str | torch.device = "auto",  # where to compute
     dtype: torch.dtype | None = None,  # torch.float32 or torch.float64; None keeps the data's own
+    missing=None,  # (n,m) bool mask, dense or sparse; "nan"; "unstored" for a sparse `X`; see Missing entries
 ) -> DataMatrix:  # dense or CSR on the device
     "Check `X` and move it to the device as a `DataMatrix`; sparse stays sparse."
     V = _as_tensor(X).to(device=pick_device(device), dtype=dtype)
-    sparse = V.layout is torch.sparse_csr
-    check_nonnegative(V.values() if sparse else V)
-    if not sparse:
-        return DataMatrix(V)
-    Vc = V.to_sparse_csc()  # V by columns is V^T by rows
-    return DataMatrix(V, _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1]))
+    return _plain(V) if missing is None else _with_gaps(V, missing)
 
 # %% ../nbs/00_linalg.ipynb #f460717e
 def sampled(
@@ -280,6 +295,11 @@ class BlockDiagonal:
         x: Tensor,  # (b,nnz) values of each member
     ):
         self.V, self.x = V, x
+        self.shape, self.dtype, self.device = V.shape, V.dtype, V.device
+
+    def square_norm(self) -> Tensor:  # (b,) float64
+        "Return the sum of the squared entries of each member."
+        return self.x.double().square().sum(-1)
 
     @property
     def T(self) -> BlockDiagonal:  # members (m,n)
@@ -322,3 +342,116 @@ def dense_rows(
     stored = slice(crow[0], crow[-1])
     cols, values = V.V.col_indices()[stored], V.V.values()[stored]
     return _csr(crow - crow[0], cols, values, (len(crow) - 1, V.shape[1])).to_dense()
+
+# %% ../nbs/00_linalg.ipynb #f293a927
+class LowRankPlus:
+    "The matrix `S + W H` with a sparse `S`: equation (5), never formed."
+
+    def __init__(
+        self,
+        S: DataMatrix | BlockDiagonal,  # (n,m) CSR, or a batch of them
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ):
+        self.S, self.W, self.H = S, W, H
+        self.shape, self.dtype, self.device = S.shape, S.dtype, S.device
+
+    @property
+    def T(self) -> LowRankPlus:  # (m,n)
+        "The transposed matrix."
+        return LowRankPlus(self.S.T, self.H.mT, self.W.mT)
+
+    def __matmul__(self, B: Tensor) -> Tensor:
+        return self.S @ B + self.W @ (self.H @ B)
+
+    def square_norm(self) -> Tensor:  # float64 scalar
+        "Return the sum of the squared entries."
+        cross = inner(self.S @ self.H.mT, self.W)
+        return self.S.square_norm() + 2 * cross + inner(gram(self.W.mT), gram(self.H))
+
+# %% ../nbs/00_linalg.ipynb #ee9576e6
+def filled(
+    V: DataMatrix,  # (n,m) data, some of it missing or none
+    W: Tensor,  # (n,k) weights
+    H: Tensor,  # (k,m) components
+) -> DataMatrix | LowRankPlus:  # the data with `W H` where it is missing; `V` itself where nothing is
+    "Return the matrix of equation (4) or (5)."
+    if V.observed_only:
+        return LowRankPlus(with_values(V, V.values - sampled(V, W, H)), W, H)
+    if V.hidden is None:
+        return V
+    return with_values(V, torch.where(V.hidden, sampled(V, W, H), V.values))
+
+# %% ../nbs/00_linalg.ipynb #2aa80fda
+def _places(V: Tensor) -> Tensor:
+    "Where the stored entries of a CSR tensor stand, counted row by row."
+    rows = torch.repeat_interleave(torch.arange(V.shape[0], device=V.device), V.crow_indices().diff())
+    return rows * V.shape[1] + V.col_indices()
+
+# %% ../nbs/00_linalg.ipynb #20aea599
+def _gaps(V: Tensor, missing) -> Tensor:
+    "The places of the missing entries, in order, each once."
+    if isinstance(missing, str) and missing == "nan":
+        return _places(V)[V.values().isnan()] if V.layout is torch.sparse_csr else V.isnan().flatten().nonzero()[:, 0]
+    if torch.is_tensor(missing) and missing.layout is torch.strided:
+        missing = missing.numpy(force=True)
+    mask = missing if torch.is_tensor(missing) or sp.issparse(missing) else np.asarray(missing)
+    if tuple(mask.shape) != tuple(V.shape) or str(mask.dtype).removeprefix("torch.") != "bool":
+        raise ValueError(
+            f"missing has shape {tuple(mask.shape)} and dtype {mask.dtype}; "
+            f"give a boolean mask of shape {tuple(V.shape)}, 'nan', or 'unstored' for sparse data"
+        )
+    if isinstance(mask, np.ndarray):
+        return torch.from_numpy(mask.ravel().nonzero()[0]).to(V.device)
+    mask = mask.to_sparse_coo().coalesce() if torch.is_tensor(mask) else sp.coo_array(mask)
+    at, true = (mask.indices(), mask.values()) if torch.is_tensor(mask) else (mask.coords, mask.data)
+    rows, cols = (torch.as_tensor(np.asarray(i), dtype=torch.int64)[torch.as_tensor(true)] for i in at)
+    return torch.unique(rows * V.shape[1] + cols).to(V.device)
+
+# %% ../nbs/00_linalg.ipynb #848598dc
+def _from_places(places: Tensor, values: Tensor, shape) -> Tensor:
+    "A CSR tensor of values at places counted row by row, in order."
+    rows, zero = places // shape[1], places.new_zeros(1)
+    return _csr(torch.cat([zero, torch.bincount(rows, minlength=shape[0]).cumsum(0)]), places % shape[1], values, shape)
+
+# %% ../nbs/00_linalg.ipynb #2fe90880
+def _with_gaps(V: Tensor, missing) -> DataMatrix:
+    "The data matrix of `V` without the entries that `missing` names."
+    sparse, (n, m) = V.layout is torch.sparse_csr, V.shape
+    if isinstance(missing, str) and missing == "unstored":
+        if not sparse:
+            raise ValueError("missing='unstored' needs sparse data; give a boolean mask, or 'nan'")
+        return _plain(V, observed_only=True)
+    gaps = _gaps(V, missing)
+    if not sparse and 2 * len(gaps) <= n * m:
+        hidden = torch.zeros(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, True).view(n, m)
+        return _plain(V.masked_fill(hidden, 0.0), hidden)
+    stored, values = (_places(V), V.values()) if sparse else (torch.arange(n * m, device=V.device), V.flatten())
+    kept = ~torch.isin(stored, gaps)
+    stored, values = stored[kept], values[kept]
+    if 2 * len(gaps) <= n * m:
+        places, order = torch.cat([stored, gaps]).sort()
+        values = torch.cat([values, values.new_zeros(len(gaps))])[order]
+        return _plain(_from_places(places, values, (n, m)), hidden=order >= len(stored))
+    places = torch.ones(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, False).nonzero()[:, 0]
+    values = values.new_zeros(len(places)).index_put_((torch.searchsorted(places, stored),), values)
+    return _plain(_from_places(places, values, (n, m)), observed_only=True)
+
+# %% ../nbs/00_linalg.ipynb #d5b4c3bf
+def observed_mean(
+    V: DataMatrix,  # (n,m) data
+) -> float:  # 0 or more
+    "Return the mean of the entries that are not missing."
+    gaps = 0 if V.hidden is None else int(V.hidden.sum())
+    count = V.values.numel() if V.observed_only else math.prod(V.shape) - gaps
+    return V.values.sum(dtype=torch.float64).item() / max(count, 1)
+
+# %% ../nbs/00_linalg.ipynb #4e7cd2c5
+def scale_rows(
+    V: DataMatrix,  # (n,m) data
+    s: Tensor,  # (n,) 0 or more
+) -> DataMatrix:  # (n,m) row i times s[i]
+    "Return `V` with its rows multiplied by `s`."
+    scaled = with_values(V, (V.values * (s[V.rows] if V.is_sparse else s[:, None])).to(V.dtype))
+    scaled.hidden, scaled.observed_only = V.hidden, V.observed_only
+    return scaled

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .divergence import EPS, NO_PENALTY, Penalty
 from .init import State
-from .linalg import DataMatrix, gram, sampled, with_values
+from .linalg import DataMatrix, filled, gram, sampled, with_values
 
 # %% auto #0
 __all__ = ['mu_parts_H', 'mu_exponent', 'mu_step_H', 'mu_step', 'kkt_violation_H', 'kkt_residual']
@@ -30,10 +30,12 @@ def mu_parts_H(
 ) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
     "Return the two parts of the gradient in `H`, equation (1)."
     if beta == 2:
-        return (V.T @ W).mT, gram(W.mT).to(H.dtype) @ H
+        return (filled(V, W, H).T @ W).mT, gram(W.mT).to(H.dtype) @ H
     x = sampled(V, W, H)
-    x = x.clamp_min(EPS) if beta < 2 else x
-    pull = (with_values(V, V.values * x ** (beta - 2)).T @ W).mT
+    v, y = V.values if V.hidden is None else torch.where(V.hidden, x, V.values), x.clamp_min(EPS) if beta < 2 else x
+    pull = (with_values(V, v * y ** (beta - 2)).T @ W).mT
+    if V.observed_only:
+        return pull, (with_values(V, y ** (beta - 1)).T @ W).mT
     return pull, W.sum(-2)[..., None] if beta == 1 else _push(W, H, beta)
 
 # %% ../nbs/04_mu.ipynb #0cefdc32

@@ -234,10 +234,12 @@ def _run(model: NMF, V: DataMatrix, W=None, H=None) -> Fit:
     check_beta(V, beta)
     penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
     model._l_W = penalty[:2]  # what `transform` penalises with, whatever the size of its data
-    method, start = _method(model.solver, beta, penalty), _start(V, k, model.init, _seed(model.random_state), W, H)
+    method, seed = _method(model.solver, beta, penalty), _seed(model.random_state)
     with Progress(model.max_iter) if model.verbose else nullcontext() as watch:
         options = {"on_look": watch, "objective": method.objective}
-        return fit(method.step, V, method.begin(start), model.max_iter, model.tol, **options)
+        return fit(
+            method.step, V, method.begin(_start(V, k, model.init, seed, W, H)), model.max_iter, model.tol, **options
+        )
 
 # %% ../nbs/07_nmf.ipynb #2f7bdd30
 def _keep(model: NMF, V: DataMatrix, result: Fit) -> Tensor:

@@ -120,8 +120,10 @@ def fit(
     first, history = (start.state, list(start.history)) if isinstance(start, Fit) else (start, [])
     done, began = (history[-1].step, time.perf_counter() - history[-1].seconds) if history else (0, time.perf_counter())
     look, reason = partial(_look, V=V, objective=objective, residual=residual if kkt_tol else None), None
+    states = iterate(step, V, first)
+    del start, first  # its memory may go once the fit has left it behind
     try:
-        for i, state in enumerate(iterate(step, V, first), done):
+        for i, state in enumerate(states, done):
             if i % 10 and i < max_iter or history and i == done:
                 continue
             history.append(look(i, began, state=state))

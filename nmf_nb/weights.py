@@ -82,12 +82,13 @@ def solve_weights(
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
 ) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
     "Return the best `W >= 0` for fixed `H` and the squared error."
-    length = H.double().square().sum(1).sqrt()
+    unit = H.mT.to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+    length = torch.linalg.vector_norm(unit, dim=0)
     length = torch.where(length > 0, length, 1.0)
-    unit = H.double() / length[:, None]
-    G = gram(unit) + torch.diag(1e-12 + l2 / length**2)
-    B = V.double() @ unit.mT - l1 / length
-    step = max(1, (1 << 22) // len(G) ** 2)
+    unit.div_(length)
+    G = gram(unit.mT) + torch.diag(1e-12 + l2 / length**2)
+    B = V.double() @ unit - l1 / length
+    step = max(1, (1 << 19) // len(G) ** 2)
     free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
     return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
 
@@ -134,7 +135,7 @@ def _step_length(Hc, v, w, p, slope, l1, l2) -> Tensor:
     return step
 
 # %% ../nbs/06b_weights.ipynb #f85f8f6f
-def _padded(V: DataMatrix, k: int, size: int = 1 << 22):
+def _padded(V: DataMatrix, k: int, size: int = 1 << 20):
     "Yield (rows, columns, values) of the positive entries, padded, rows of like length together."
     crow, cols, values = V.V.crow_indices(), V.V.col_indices(), V.values.double()
     length = crow.diff()
