@@ -115,11 +115,11 @@ def extrapolated_step(
     f = f + penalty_value(penalty, W, H_ahead)
     fell = f <= before
 
-    def keep(new, old):
-        return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old)
+    def keep(new, old):  # in the memory of `new`, which is ours
+        return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old, out=new)
 
-    W_kept, H_kept = keep(W, state.W), keep(H_ahead, state.H)
     ahead = keep(_go_on(W, m.W, m.beta), state.W)
+    W, H, H_ahead = keep(W, state.W), keep(H, state.H), keep(H_ahead, state.H)
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / 1.5)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
-    return State(W_kept, H_kept, Momentum(W_kept, keep(H, state.H), ahead, keep(f, before), beta, limit))
+    return State(W, H_ahead, Momentum(W, H, ahead, keep(f, before), beta, limit))
