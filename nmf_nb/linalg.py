@@ -281,7 +281,7 @@ def sampled(
     if not V.is_sparse:
         return W @ H
     if W.ndim == 2 and H.ndim == 2:
-        return torch.sparse.sampled_addmm(V.V, W.contiguous(), H.contiguous(), beta=0.0).values()
+        return torch.sparse.sampled_addmm(V.V, W.contiguous(), H, beta=0.0).values()
     Ht, pairs = H.mT.contiguous(), zip(V.rows.split(block), V.V.col_indices().split(block))
     return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold_
 
 from .divergence import EPS, NO_PENALTY, Penalty
 from .init import State
@@ -62,9 +63,10 @@ def mu_step_H(
     "Apply one multiplicative update to `H`, equations (3) and (4)."
     pull, push = mu_parts_H(V, W, H, beta)
     push = push + l1 + l2 * H if l1 or l2 else push
-    t = torch.where(push > 0, pull / push.clamp_min(torch.finfo(H.dtype).tiny), 1.0)
+    t = pull.div_(push.clamp_min(torch.finfo(H.dtype).tiny)).masked_fill_(push <= 0, 1.0)
     gamma = mu_exponent(beta, l2)
-    return H * (t if gamma == 1 else t**gamma)
+    H = (t if gamma == 1 else t.pow_(gamma)).mul_(H)  # all in the memory of `pull`, which is ours
+    return threshold_(H, torch.finfo(H.dtype).tiny ** 0.5, 0.0)
 
 # %% ../nbs/04_mu.ipynb #ad8d80a1
 def mu_step(
