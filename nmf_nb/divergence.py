@@ -16,7 +16,7 @@ from .linalg import DataMatrix, dense_rows, gram, inner, sampled
 
 # %% auto #0
 __all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of', 'check_beta',
-           'beta_divergence', 'Penalty', 'penalty_of', 'penalty_value']
+           'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -140,10 +140,10 @@ def beta_divergence(
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):
-    "The four weights of equation (8), each 0 or more."
+    "The four weights of equation (8), each 0 or more; those on W may differ from row to row."
 
-    l1_W: float = 0.0
-    l2_W: float = 0.0
+    l1_W: float | Tensor = 0.0
+    l2_W: float | Tensor = 0.0
     l1_H: float = 0.0
     l2_H: float = 0.0
 
@@ -161,14 +161,22 @@ def penalty_of(
     alpha_W: float = 0.0,  # strength on W, 0 or more
     alpha_H: float | str = "same",  # strength on H, 0 or more; "same" takes that on W
     l1_ratio: float = 0.0,  # share of the first kind, 0 to 1
+    n: float | None = None,  # rows, a row of weight 2 counted twice; None: those of V
 ) -> Penalty:  # the weights of equation (8)
     "Return scikit-learn's penalty."
     alpha_H = alpha_W if alpha_H == "same" else alpha_H
     for name, value, top in (("alpha_W", alpha_W, math.inf), ("alpha_H", alpha_H, math.inf), ("l1_ratio", l1_ratio, 1)):
         if not isinstance(value, Real) or not 0 <= value <= top or value == math.inf:
             raise ValueError(f"{name}={value!r}; it must be a number from 0 to {top:g}")
-    W, H = alpha_W * V.shape[1], alpha_H * V.shape[0]
+    W, H = alpha_W * V.shape[1], alpha_H * (V.shape[0] if n is None else n)
     return Penalty(W * l1_ratio, W * (1 - l1_ratio), H * l1_ratio, H * (1 - l1_ratio))
+
+# %% ../nbs/01_divergence.ipynb #7f659026
+def weighs(
+    weight: float | Tensor,  # of a penalty
+) -> bool:  # False for the number 0
+    "Return whether a penalty has to be reckoned with; no number is read from a tensor."
+    return torch.is_tensor(weight) or weight != 0
 
 # %% ../nbs/01_divergence.ipynb #d105f005
 def penalty_value(
@@ -177,5 +185,6 @@ def penalty_value(
     H: Tensor,  # (..., k, m), 0 or more
 ) -> Tensor | float:  # (...) float64; 0 where there is no penalty
     "Return the sum of equation (8)."
-    terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if l1 or l2]
-    return sum(l1 * A.sum((-2, -1), dtype=torch.float64) + l2 / 2 * inner(A, A) for l1, l2, A in terms)
+    terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if weighs(l1) or weighs(l2)]
+    rows = [(l1 * A.sum(-1, dtype=torch.float64), l2 / 2 * A.double().square().sum(-1)) for l1, l2, A in terms]
+    return sum(a.sum(-1) + b.sum(-1) for a, b in rows)

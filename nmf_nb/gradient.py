@@ -5,6 +5,9 @@
 # %% ../nbs/03_gradient.ipynb #c96a7859
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -14,7 +17,7 @@ from .linalg import DataMatrix, filled
 
 # %% auto #0
 __all__ = ['negativity', 'soft_penalty_loss', 'soft_penalty_start', 'soft_penalty_step', 'lipschitz', 'projected_gradient',
-           'accelerated_gradient', 'pgd_step_H', 'pgd_step']
+           'accelerated_gradient', 'hold', 'pgd_step_H', 'pgd_step']
 
 # %% ../nbs/03_gradient.ipynb #8866062b
 def negativity(
@@ -105,17 +108,34 @@ def accelerated_gradient(
         Y, H, t = new + (t - 1) / grown * (new - H), new, grown
     return H
 
+# %% ../nbs/03_gradient.ipynb #c4cde5b8
+def hold(
+    update: Callable,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
+    fixed: int,  # rows of H that stay, 0 to k
+) -> Callable:  # of the same kind
+    "Return `update` for the rows of `H` after the first `fixed` ones."
+
+    def held(G, B, H, l1=0.0, l2=0.0):
+        kept, r = H[..., :fixed, :], fixed
+        if r == H.shape[-2]:
+            return H
+        rest = B[..., r:, :] - G[..., r:, :r] @ kept
+        return torch.cat([kept, update(G[..., r:, r:], rest, H[..., r:, :], l1, l2)], dim=-2)
+
+    return held if fixed else update
+
 # %% ../nbs/03_gradient.ipynb #fd01f7a0
 def pgd_step_H(
     V: DataMatrix,  # (n,m) data
     W: Tensor,  # (n,k) weights, 0 or more
     H: Tensor,  # (k,m) components, 0 or more
     sweeps: int = 10,  # projected gradient steps with the same products
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+    fixed: int = 0,  # the first rows of H, which stay
 ) -> Tensor:  # (k,m) updated components
     "Lower the objective in `H` with `W` fixed."
-    return projected_gradient(W.mT @ W, (V.T @ W).mT, H, l1, l2, sweeps)
+    return hold(partial(projected_gradient, sweeps=sweeps), fixed)(W.mT @ W, (V.T @ W).mT, H, l1, l2)
 
 # %% ../nbs/03_gradient.ipynb #c95c652c
 def pgd_step(
@@ -123,8 +143,9 @@ def pgd_step(
     state: State,  # W and H, 0 or more
     sweeps: int = 10,  # projected gradient steps a factor
     penalty: Penalty = NO_PENALTY,  # on both factors
+    fixed: int = 0,  # the first rows of H, which stay
 ) -> State:  # both factors updated
     "Take one projected-gradient step in `H`, then one in `W`."
     V = filled(V, state.W, state.H)
-    H = pgd_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H)
+    H = pgd_step_H(V, state.W, state.H, sweeps, penalty.l1_H, penalty.l2_H, fixed)
     return State(pgd_step_H(V.T, H.mT, state.W.mT, sweeps, penalty.l1_W, penalty.l2_W).mT, H)

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value
+from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value, weighs
+from .gradient import hold
 from .init import State
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'extrapolated_step']
+__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'extrapolated_step', 'shuffled']
 
 # %% ../nbs/05_hals.ipynb #3502da67
 def hals_sweep(
@@ -29,12 +30,12 @@ def hals_sweep(
 ) -> Tensor:  # (..., k, m), 0 or more
     "Set each row of `H` to its minimum in turn, equation (2)."
     d = (G.diagonal(dim1=-2, dim2=-1) + l2)[..., None].clamp_min(torch.finfo(G.dtype).tiny)
-    G = G + l2 * torch.eye(G.shape[-1], dtype=G.dtype, device=G.device) if l2 else G
+    G = G + l2 * torch.eye(G.shape[-1], dtype=G.dtype, device=G.device) if weighs(l2) else G
     H = H.clone(memory_format=torch.contiguous_format)
     for start in range(0, H.shape[-2], block):
         rows = slice(start, start + block)
         R, repair = G[..., rows, :] @ H, G[..., rows, rows] / d[..., rows, :]
-        torch.sub(B[..., rows, :] - l1 if l1 else B[..., rows, :], R, out=R).div_(d[..., rows, :])
+        torch.sub(B[..., rows, :] - l1 if weighs(l1) else B[..., rows, :], R, out=R).div_(d[..., rows, :])
         for j in range(R.shape[-2]):
             old = H[..., start + j, :]
             new = (old + R[..., j, :]).clamp_min_(0)
@@ -101,13 +102,15 @@ def extrapolated_step(
     state: State,  # from `momentum`
     update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
     penalty: Penalty = NO_PENALTY,  # on both factors
+    fixed: int = 0,  # the first rows of H, which stay
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype, before = state.memory, state.H.dtype, state.memory.objective
     if V.hidden is not None or V.observed_only:  # the gaps are filled anew, so what the old factors cost is too
         before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
         V = filled(V, state.W, state.H)
-    H = update(gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous(), state.H, *penalty[2:])
+    G, B = gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous()
+    H = hold(update, fixed)(G, B, state.H, *penalty[2:])
     H_ahead = _go_on(H, m.H, m.beta)
     P, Q = (V @ H_ahead.mT).mT.contiguous(), gram(H_ahead)
     W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
@@ -123,3 +126,17 @@ def extrapolated_step(
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / 1.5)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
     return State(W, H_ahead, Momentum(W, H, ahead, keep(f, before), beta, limit))
+
+# %% ../nbs/05_hals.ipynb #79687cc6
+def shuffled(
+    update: Callable,  # (G, B, H, l1, l2) -> H
+    seed: int = 0,  # of the orders
+) -> Callable:  # of the same kind
+    "Return `update` with the rows of `H` in a new random order at each call."
+    rng = torch.Generator().manual_seed(seed)
+
+    def in_some_order(G, B, H, l1=0.0, l2=0.0):
+        p = torch.randperm(H.shape[-2], generator=rng).to(H.device)
+        return update(G[..., p, :][..., p], B[..., p, :], H[..., p, :], l1, l2)[..., p.argsort(), :]
+
+    return in_some_order

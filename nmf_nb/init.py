@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, filled, gram, observed_mean
+from .linalg import DataMatrix, filled, gram, observed_mean, scale_rows
 
 # %% auto #0
-__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'random_starts', 'randomised_svd', 'nndsvd']
+__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'weights_for', 'random_starts', 'randomised_svd',
+           'nndsvd']
 
 # %% ../nbs/02_init.ipynb #d66c6e58
 class State(NamedTuple):
@@ -56,6 +57,15 @@ def random_start(
     "Draw half-normal factors whose product is about as large as `V`, equation (1)."
     return half_normal_start(V, k, seed, std=max(math.sqrt(observed_mean(V) / max(k, 1)), 1e-30))
 
+# %% ../nbs/02_init.ipynb #6d5b1462
+def weights_for(
+    V: DataMatrix,  # (n,m) data
+    H: Tensor,  # (..., k, m) components, 0 or more
+) -> Tensor:  # (..., n, k) 0 or more
+    "Return weights for given components that depend on each row alone, equation (2)."
+    push = (H @ H.sum(-2)[..., None]).mT
+    return (V @ H.mT) / push.clamp_min(torch.finfo(H.dtype).tiny)
+
 # %% ../nbs/02_init.ipynb #34dcacf4
 def random_starts(
     V: DataMatrix,  # (n,m) data
@@ -79,10 +89,14 @@ def randomised_svd(
     seed: int = 0,  # of the random vectors
     rounds: int = 10,  # of V V^T
     spare: int = 20,  # random vectors beyond k
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
-    "Return the largest singular values of `V` and their vectors, nearly."
-    (n, m), mean, ones = V.shape, observed_mean(V), V.values.new_ones
-    V = filled(V, mean * ones(V.shape[0], 1), ones(1, V.shape[1]))  # missing entries stand at the mean
+    "Return the largest singular values of `V`, its rows times the root of their weight, and their vectors, nearly."
+    (n, m), mean, s = V.shape, observed_mean(V, row_weight), V.values.new_ones(V.shape[0])
+    if row_weight is not None:
+        s = row_weight.sqrt().to(V.dtype)
+        V = scale_rows(V, s)
+    V = filled(V, mean * s[:, None], torch.ones_like(s[:1]).expand(1, m))  # missing entries stand at the mean
     rng = torch.Generator().manual_seed(seed)
     Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
     for _ in range(rounds):
@@ -104,16 +118,15 @@ def _halves(A: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 # %% ../nbs/02_init.ipynb #fd547b23
 def nndsvd(
     V: DataMatrix,  # (n,m) data
-    k: int,  # components, 1 to min(n, m)
-    seed: int = 0,  # of the randomised SVD, and of the small numbers of "nndsvdar"
-    fill: str = "zero",  # what zeros become: "zero", the "mean" of V, or "random" up to a hundredth of it
+    k: int,  # components, 1 or more
+    seed: int = 0,  # of the randomised SVD, and of what is drawn
+    fill: str = "zero",  # what zeros become: "zero", the "mean" of V, or "random" (in W constant) around a hundredth of it
+    row_weight: Tensor | None = None,  # (n,) above 0, how often each row counts; None: once
 ) -> State:  # W (n,k), H (k,m)
-    "Return non-negative factors made of the singular vectors, equation (2)."
-    if not 1 <= k <= min(V.shape):
-        raise ValueError(
-            f"k={k}; NNDSVD needs 1 to min(n, m)={min(V.shape)} components, init='random' takes any number"
-        )
-    U, sigma, Yt = randomised_svd(V, k, seed)
+    "Return non-negative factors made of the singular vectors, equation (3)."
+    if k < 1:
+        raise ValueError(f"k={k}; a factorisation needs at least 1 component")
+    U, sigma, Yt = randomised_svd(V, min(k, *V.shape), seed, row_weight=row_weight)
     U[:, 0].abs_(), Yt[0].abs_()
     (u_up, u_down), (y_up, y_down) = _halves(U, 0), _halves(Yt, 1)
     up = u_up * y_up >= u_down * y_down
@@ -121,18 +134,33 @@ def nndsvd(
     half = (sigma * u * y).sqrt()
     W = U.mul_(sign).clamp_min_(0).mul_(half / u.clamp_min(1e-30))
     H = Yt.mul_(sign[:, None]).clamp_min_(0).mul_((half / y.clamp_min(1e-30))[:, None])
-    return State(*_fill(V, W, H, seed, fill))
+    W = W if row_weight is None else W.div_(row_weight.sqrt().to(V.dtype)[:, None])
+    W, H = _complete(V, W, H, sigma, k, seed, row_weight)
+    return State(*_fill(V, W, H, seed, fill, row_weight))
+
+# %% ../nbs/02_init.ipynb #4176b186
+def _complete(V: DataMatrix, W: Tensor, H: Tensor, sigma: Tensor, k: int, seed: int, u: Tensor | None):
+    "Draw the components that the data has no singular vectors for, and compute their weights."
+    gone = sigma <= 10 * torch.finfo(H.dtype).eps ** 0.5 * sigma[0]
+    lacking = k - len(sigma)
+    if not lacking and not gone.any():
+        return W, H
+    size = max(math.sqrt(observed_mean(V, u) / k), 1e-30)
+    drawn = half_normal((k, V.shape[1]), size, torch.Generator().manual_seed(seed), V)
+    gone = torch.cat([gone, gone.new_ones(lacking)])
+    H = torch.where(gone[:, None], drawn, torch.cat([H, drawn[len(sigma) :]]))
+    W = torch.cat([W, W.new_zeros(len(W), lacking)], dim=1)
+    return torch.where(gone, weights_for(V, H), W), H
 
 # %% ../nbs/02_init.ipynb #a78bda96
-def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str) -> tuple[Tensor, Tensor]:
+def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str, u: Tensor | None) -> tuple[Tensor, Tensor]:
     "Replace entries that are zero, or nearly, as `nndsvd` says."
     if fill not in ("zero", "mean", "random"):
         raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
-    mean, rng = observed_mean(V), torch.Generator().manual_seed(seed)
-    for A in (W, H):
-        small = A < 1e-6
-        if fill == "random":
-            A.copy_(torch.where(small, half_normal(A.shape, mean / 100, rng, V), A))
-        else:
-            A.masked_fill_(small, mean if fill == "mean" else 0.0)
-    return W, H
+    mean = observed_mean(V, u)
+    value = {"zero": 0.0, "mean": mean, "random": mean / 100}[fill]
+    small = H < 1e-6
+    W.masked_fill_(W < 1e-6, value)
+    if fill == "random":
+        return W, torch.where(small, half_normal(H.shape, value, torch.Generator().manual_seed(seed), V), H)
+    return W, H.masked_fill_(small, value)

@@ -5,7 +5,6 @@
 # %% ../nbs/00_linalg.ipynb #47d40f00
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
@@ -136,6 +135,15 @@ class DataMatrix:
     def double(self) -> DataMatrix:  # (n,m)
         "The data in float64; itself where it is that already."
         return self if self.dtype is torch.float64 else DataMatrix(self.V.double(), lambda: self.Vt.double())
+
+    def to_csr(self) -> DataMatrix:  # (n,m)
+        "The data in CSR, with its missing entries among the stored ones; itself where it is that already."
+        if self.is_sparse:
+            return self
+        kept = self.V != 0 if self.hidden is None else (self.V != 0) | self.hidden
+        places = kept.flatten().nonzero()[:, 0]
+        hidden = None if self.hidden is None else self.hidden.flatten()[places]
+        return _plain(_from_places(places, self.V.flatten()[places], self.shape), hidden)
 
     def square_norm(self) -> Tensor:  # float64 scalar, or one for each member of a dense batch
         "Return `|V|^2`, the sum of the squared entries; added up once and kept."
@@ -440,11 +448,20 @@ def _with_gaps(V: Tensor, missing) -> DataMatrix:
 # %% ../nbs/00_linalg.ipynb #d5b4c3bf
 def observed_mean(
     V: DataMatrix,  # (n,m) data
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> float:  # 0 or more
     "Return the mean of the entries that are not missing."
-    gaps = 0 if V.hidden is None else int(V.hidden.sum())
-    count = V.values.numel() if V.observed_only else math.prod(V.shape) - gaps
-    return V.values.sum(dtype=torch.float64).item() / max(count, 1)
+    (n, m), u = V.shape, row_weight
+    u = torch.ones(n, dtype=torch.float64, device=V.device) if u is None else u.double()
+    sums = (V @ V.values.new_ones(m, 1))[:, 0].double()
+    count = torch.full_like(u, m)
+    if V.is_sparse and (V.observed_only or V.hidden is not None):
+        marked = V.rows if V.observed_only else V.rows[V.hidden]
+        stored = torch.bincount(marked, minlength=n)
+        count = stored.double() if V.observed_only else m - stored
+    elif V.hidden is not None:
+        count = (~V.hidden).sum(1)
+    return ((u * sums).sum() / (u * count).sum().clamp_min(1e-300)).item()
 
 # %% ../nbs/00_linalg.ipynb #4e7cd2c5
 def scale_rows(

@@ -45,7 +45,7 @@ def by_share(
     H: np.ndarray,  # (k,m) components
 ) -> tuple[np.ndarray, np.ndarray]:  # W and H, topics ordered by their share, the largest first
     "Return copies of `W` and `H` with the topics ordered by share."
-    order = np.argsort(-topic_shares(normalise(W, H)[0]), kind="stable")
+    order = np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
     return W[:, order], H[order]
 
 # %% ../nbs/10_measures.ipynb #158e1681
@@ -73,7 +73,7 @@ def top_words(
     n: int = 10,  # words a topic, 0 or more
 ) -> list[list[str]]:  # k lists, the best first; shorter where a topic has fewer words
     "Return the words with the largest scores of each topic; words with score -inf are left out."
-    best = np.argsort(-scores, axis=1, kind="stable")[:, : max(n, 0)]
+    best = np.argsort(-np.round(scores, 9), axis=1, kind="stable")[:, : max(n, 0)]  # rounding does not decide a tie
     return [[str(words[i]) for i in row if score[i] > -np.inf] for row, score in zip(best, scores)]
 
 # %% ../nbs/10_measures.ipynb #d9c54377

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold_
 
-from .divergence import EPS, NO_PENALTY, Penalty
+from .divergence import EPS, NO_PENALTY, Penalty, weighs
 from .init import State
 from .linalg import DataMatrix, filled, gram, sampled, with_values
 
@@ -42,12 +42,12 @@ def mu_parts_H(
 # %% ../nbs/04_mu.ipynb #0cefdc32
 def mu_exponent(
     beta: float,  # any real number
-    l2: float = 0.0,  # weight of half the sum of squares, 0 or more
+    l2: float | Tensor = 0.0,  # weight of half the sum of squares, 0 or more
 ) -> float:  # gamma, above 0 and at most 1
     "Return the exponent of equations (3) and (4)."
     if beta > 2:
         return 1 / (beta - 1)
-    if l2 > 0:
+    if weighs(l2):
         return 1 / (3 - beta)
     return 1 / (2 - beta) if beta < 1 else 1.0
 
@@ -57,12 +57,12 @@ def mu_step_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
-    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
 ) -> Tensor:  # (..., k, m) updated components
     "Apply one multiplicative update to `H`, equations (3) and (4)."
     pull, push = mu_parts_H(V, W, H, beta)
-    push = push + l1 + l2 * H if l1 or l2 else push
+    push = push + l1 + l2 * H if weighs(l1) or weighs(l2) else push
     t = pull.div_(push.clamp_min(torch.finfo(H.dtype).tiny)).masked_fill_(push <= 0, 1.0)
     gamma = mu_exponent(beta, l2)
     H = (t if gamma == 1 else t.pow_(gamma)).mul_(H)  # all in the memory of `pull`, which is ours
@@ -74,10 +74,13 @@ def mu_step(
     state: State,  # W and H, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     penalty: Penalty = NO_PENALTY,  # on both factors
+    fixed: int = 0,  # the first rows of H, which stay
 ) -> State:  # both factors updated
     "Apply one multiplicative update to `W`, then to `H`: the order of scikit-learn."
     W = mu_step_H(V.T, state.H.mT, state.W.mT, beta, penalty.l1_W, penalty.l2_W).mT
-    return State(W, mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H))
+    H = mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H)
+    H[..., :fixed, :] = state.H[..., :fixed, :]  # each entry descends by itself, so the others may stay
+    return State(W, H)
 
 # %% ../nbs/04_mu.ipynb #13a4a306
 def kkt_violation_H(
@@ -85,8 +88,8 @@ def kkt_violation_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
-    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
 ) -> Tensor:  # (..., k, m) 0 where the conditions hold
     "Return the smaller of each entry and its scaled slope, equation (5)."
     pull, push = mu_parts_H(V, W, H, beta)

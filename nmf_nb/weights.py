@@ -86,23 +86,59 @@ def solve_weights(
     length = torch.linalg.vector_norm(unit, dim=0)
     length = torch.where(length > 0, length, 1.0)
     unit.div_(length)
+    if V.hidden is not None or V.observed_only:
+        return (_solve_with_gaps(V.to_csr(), unit, l1 / length, l2 / length**2) / length).to(H.dtype)
     G = gram(unit.mT) + torch.diag(1e-12 + l2 / length**2)
     B = V.double() @ unit - l1 / length
     step = max(1, (1 << 19) // len(G) ** 2)
     free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
     return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
 
+# %% ../nbs/06b_weights.ipynb #f85f8f6f
+def _padded(V: DataMatrix, k: int, size: int = 1 << 20):
+    "Yield (rows, columns, values, marks) of the stored entries, padded; a mark says missing, or where few are observed, real."
+    crow, cols, values = V.V.crow_indices(), V.V.col_indices(), V.values.double()
+    length = crow.diff()
+    order = length.argsort(stable=True)
+    while len(order):
+        longest = max(int(length[order[-1]]), 1)
+        count = max(1, size // (max(longest, k) * k))
+        rows, order = order[-count:], order[:-count]
+        at = crow[rows][:, None] + torch.arange(longest, device=V.device)
+        real = torch.arange(longest, device=V.device) < length[rows][:, None]
+        at = torch.where(real, at, 0)
+        mark = real if V.hidden is None else real & V.hidden[at]
+        yield rows, cols[at], torch.where(real, values[at], 0.0), mark
+
+# %% ../nbs/06b_weights.ipynb #1fe8a136
+def _seen(total, Hc: Tensor, mark: Tensor, V: DataMatrix, square: bool = False) -> Tensor:
+    "What is left of a total over all words, of each topic or of each pair, when only the observed ones count."
+    if V.hidden is None and not V.observed_only:
+        return torch.as_tensor(total, dtype=Hc.dtype, device=Hc.device)
+    marked = Hc * mark[..., None]
+    part = marked.mT @ Hc if square else marked.sum(1)
+    return part if V.observed_only else (total - part).clamp_min(0)
+
+# %% ../nbs/06b_weights.ipynb #e491618e
+def _solve_with_gaps(V: DataMatrix, unit: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
+    "Minimise the squared error over the observed entries, for topics of length 1 in the columns of `unit`."
+    B, total = V.double() @ unit - l1, gram(unit.mT)
+    W, ridge = torch.zeros_like(B), torch.diag(1e-12 + l2)
+    for rows, cols, _, mark in _padded(V, len(total)):
+        W[rows] = nnls(_seen(total, unit[cols], mark, V, square=True) + ridge, B[rows])
+    return W
+
 # %% ../nbs/06b_weights.ipynb #3555a7fe
-def _kl_value(Hc: Tensor, v: Tensor, w: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
-    "The objective of (4) for topics whose sums are 1, with penalties; infinite where the model is 0 and the data is not."
+def _kl_value(Hc: Tensor, v: Tensor, w: Tensor, s: Tensor, l2: Tensor) -> Tensor:
+    "The objective of (4) with a penalty on squares; infinite where the model is 0 and the data is not."
     x = (Hc @ w[..., None])[..., 0]
-    return w.sum(-1) + (l1 * w + l2 / 2 * w * w).sum(-1) - torch.xlogy(v, x).sum(-1)
+    return (s * w + l2 / 2 * w * w).sum(-1) - torch.xlogy(v, x).sum(-1)
 
 # %% ../nbs/06b_weights.ipynb #1cddfd66
 def newton_rows(
-    Hc: Tensor,  # (b,L,k) float64, the topics at the entries of each row; topics sum to 1 over all words
+    Hc: Tensor,  # (b,L,k) float64, the topics at the entries of each row; topics sum to about 1 over all words
     v: Tensor,  # (b,L) float64, the entries, 0 where padded
-    l1: Tensor,  # (k,) weights of each topic's sum
+    s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: the topic's sum, and an L1 penalty
     l2: Tensor,  # (k,) weights of half its squares
     rounds: int = 60,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
@@ -113,40 +149,26 @@ def newton_rows(
     for _ in range(rounds):
         x = (Hc @ w[..., None])[..., 0]
         r = torch.where(v > 0, v / x, 0.0)
-        g = 1 + l1 + l2 * w - (r[:, None] @ Hc)[:, 0]
+        g = s + l2 * w - (r[:, None] @ Hc)[:, 0]
         A = Hc.mT @ (torch.where(v > 0, r / x, 0.0)[..., None] * Hc) + torch.diag(l2)
         A = A + (1e-12 * A.diagonal(dim1=1, dim2=2).amax(1)[:, None, None].clamp_min(1e-200)) * ridge
         p = nnls(A, (A @ w[..., None])[..., 0] - g) - w
         slope = (g * p).sum(1)
         if (-slope <= 1e-14 * v.sum(1)).all():
             break
-        w = w + _step_length(Hc, v, w, p, slope, l1, l2)[:, None] * p
-    return w.clamp_min(0)
+        w = w + _step_length(Hc, v, w, p, slope, s, l2)[:, None] * p
+    return torch.where(s > 0, w.clamp_min(0), 0.0)  # a topic that has none of the entries is not needed
 
 # %% ../nbs/06b_weights.ipynb #a50172a1
-def _step_length(Hc, v, w, p, slope, l1, l2) -> Tensor:
+def _step_length(Hc, v, w, p, slope, s, l2) -> Tensor:
     "The first of 1, 1/2, 1/4, ... at which each row's objective falls by enough; 0 if none does."
-    now, step = _kl_value(Hc, v, w, l1, l2), torch.zeros_like(slope)
+    now, step = _kl_value(Hc, v, w, s, l2), torch.zeros_like(slope)
     for size in (0.5**i for i in range(30)):
-        there = _kl_value(Hc, v, w + size * p, l1, l2)
+        there = _kl_value(Hc, v, w + size * p, s, l2)
         step = torch.where((step == 0) & (there <= now + 1e-4 * size * slope), size, step)
         if (step > 0).all():
             break
     return step
-
-# %% ../nbs/06b_weights.ipynb #f85f8f6f
-def _padded(V: DataMatrix, k: int, size: int = 1 << 20):
-    "Yield (rows, columns, values) of the positive entries, padded, rows of like length together."
-    crow, cols, values = V.V.crow_indices(), V.V.col_indices(), V.values.double()
-    length = crow.diff()
-    order = length.argsort(stable=True)
-    while len(order):
-        longest = max(int(length[order[-1]]), 1)
-        rows, order = order[-max(1, size // (longest * k)) :], order[: -max(1, size // (longest * k))]
-        at = crow[rows][:, None] + torch.arange(longest, device=V.device)
-        real = torch.arange(longest, device=V.device) < length[rows][:, None]
-        at = torch.where(real, at, 0)
-        yield rows, cols[at], torch.where(real, values[at], 0.0)
 
 # %% ../nbs/06b_weights.ipynb #14674dee
 def solve_weights_kl(
@@ -156,17 +178,17 @@ def solve_weights_kl(
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
 ) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
     "Return the best `W >= 0` for fixed `H` and the Kullback-Leibler divergence."
-    if not V.is_sparse:
-        V = DataMatrix(V.V.to_sparse_coo().to_sparse_csr(), V.Vt)
+    V = V.to_csr()
     s = H.double().sum(1)
     alive = s > 0
     Ht = (H.double() / torch.where(alive, s, 1.0)[:, None]).mT.contiguous()[:, alive]
     W = Ht.new_zeros(V.shape[0], len(s))
     scale = s[alive]
     if alive.any() and V.values.numel():
-        for rows, cols, v in _padded(V, len(scale)):
-            v = torch.where(Ht[cols].amax(-1) > 0, v, 0.0)  # a word that no topic has cannot be explained
-            found = newton_rows(Ht[cols], v, l1 / scale, l2 / scale**2) / scale
+        for rows, cols, v, gap in _padded(V, len(scale)):
+            Hc = Ht[cols]
+            v = torch.where(Hc.amax(-1) > 0, v, 0.0)  # a word that no topic has cannot be explained
+            found = newton_rows(Hc, v, _seen(1.0, Hc, gap, V) + l1 / scale, l2 / scale**2) / scale
             W[rows] = W[rows].masked_scatter(alive.expand(len(rows), -1), found)
     return W.to(H.dtype)
 
