@@ -99,7 +99,8 @@ def check_beta(
     seen = V.values if V.hidden is None else V.values[~V.hidden]
     if (seen == 0).any() or not V.observed_only and V.values.numel() < math.prod(V.shape):
         raise ValueError(
-            f"beta_loss={beta:g} is infinite where the data is 0; use beta above 0, or add a small number to V"
+            "When beta_loss <= 0 and X contains zeros, the solver may diverge: "
+            f"beta_loss={beta:g} is infinite where the data is 0; use one above 0, or add a small number to the data"
         )
 
 # %% ../nbs/01_divergence.ipynb #84e5099e

@@ -14,7 +14,7 @@ from torch import Tensor
 from .linalg import DataMatrix, filled, gram, observed_mean, scale_rows
 
 # %% auto #0
-__all__ = ['State', 'half_normal', 'half_normal_start', 'random_start', 'weights_for', 'random_starts', 'randomised_svd',
+__all__ = ['State', 'half_normal', 'half_normal_start', 'weights_for', 'random_starts', 'random_start', 'randomised_svd',
            'nndsvd']
 
 # %% ../nbs/02_init.ipynb #d66c6e58
@@ -48,16 +48,7 @@ def half_normal_start(
     rng = torch.Generator().manual_seed(seed)
     return State(half_normal((V.shape[0], k), std, rng, V), half_normal((k, V.shape[1]), std, rng, V))
 
-# %% ../nbs/02_init.ipynb #8b7ab6c8
-def random_start(
-    V: DataMatrix,  # (n,m) data
-    k: int,  # components, 1 or more
-    seed: int = 0,  # of the generator
-) -> State:  # W (n,k), H (k,m)
-    "Draw half-normal factors whose product is about as large as `V`, equation (1)."
-    return half_normal_start(V, k, seed, std=max(math.sqrt(observed_mean(V) / max(k, 1)), 1e-30))
-
-# %% ../nbs/02_init.ipynb #6d5b1462
+# %% ../nbs/02_init.ipynb #3d7e8659
 def weights_for(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (..., k, m) components, 0 or more
@@ -72,15 +63,25 @@ def random_starts(
     k: int,  # components, 1 or more
     batch: int,  # how many starts, 1 or more
     seed: int = 0,  # of the generator
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> State:  # W (batch,n,k), H (batch,k,m)
-    "Draw a batch of starts as `random_start` draws one."
+    "Draw a batch of `H` of the size of equation (1); compute each `W` by equation (2)."
     if k < 1 or batch < 1:
         raise ValueError(f"k={k}, batch={batch}; both must be 1 or more")
-    rng, std = torch.Generator().manual_seed(seed), max(math.sqrt(observed_mean(V) / k), 1e-30)
-    pairs = [
-        (half_normal((V.shape[0], k), std, rng, V), half_normal((k, V.shape[1]), std, rng, V)) for _ in range(batch)
-    ]
-    return State(*map(torch.stack, zip(*pairs)))
+    rng, std = torch.Generator().manual_seed(seed), max(math.sqrt(observed_mean(V, row_weight) / k), 1e-30)
+    H = torch.stack([half_normal((k, V.shape[1]), std, rng, V) for _ in range(batch)])
+    return State(weights_for(V, H), H)
+
+# %% ../nbs/02_init.ipynb #8b7ab6c8
+def random_start(
+    V: DataMatrix,  # (n,m) data
+    k: int,  # components, 1 or more
+    seed: int = 0,  # of the generator
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+) -> State:  # W (n,k), H (k,m)
+    "Draw `H`, compute `W`: the first of `random_starts`."
+    W, H, _ = random_starts(V, k, 1, seed, row_weight)
+    return State(W[0], H[0])
 
 # %% ../nbs/02_init.ipynb #00316b54
 def randomised_svd(
@@ -121,7 +122,7 @@ def nndsvd(
     k: int,  # components, 1 or more
     seed: int = 0,  # of the randomised SVD, and of what is drawn
     fill: str = "zero",  # what zeros become: "zero", the "mean" of V, or "random" (in W constant) around a hundredth of it
-    row_weight: Tensor | None = None,  # (n,) above 0, how often each row counts; None: once
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> State:  # W (n,k), H (k,m)
     "Return non-negative factors made of the singular vectors, equation (3)."
     if k < 1:
@@ -134,7 +135,7 @@ def nndsvd(
     half = (sigma * u * y).sqrt()
     W = U.mul_(sign).clamp_min_(0).mul_(half / u.clamp_min(1e-30))
     H = Yt.mul_(sign[:, None]).clamp_min_(0).mul_((half / y.clamp_min(1e-30))[:, None])
-    W = W if row_weight is None else W.div_(row_weight.sqrt().to(V.dtype)[:, None])
+    W = W if row_weight is None else W.div_(row_weight.sqrt().clamp_min(1e-30).to(V.dtype)[:, None])
     W, H = _complete(V, W, H, sigma, k, seed, row_weight)
     return State(*_fill(V, W, H, seed, fill, row_weight))
 

@@ -250,17 +250,17 @@ def check_nonnegative(
     good = (values >= 0) & (values < torch.inf)
     if not good.all():
         bad = values[~good][0].item()
-        kind = "Negative values in data: " if bad < 0 else ""
+        kind = f"Negative values in data passed to {name}: " if bad < 0 else ""
         raise ValueError(
             f"{kind}{name} holds {bad:g}; NMF needs entries that are finite and 0 or more: "
             "clip or shift negative data, and drop or fill what is missing"
         )
 
 # %% ../nbs/00_linalg.ipynb #5d54561b
-def _plain(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False) -> DataMatrix:
+def _plain(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False, name: str = "V") -> DataMatrix:
     "A data matrix of a checked tensor, with its transpose by rows where it is sparse."
     sparse = V.layout is torch.sparse_csr
-    check_nonnegative(V.values() if sparse else V)
+    check_nonnegative(V.values() if sparse else V, name)
     if not sparse:
         return DataMatrix(V, None, hidden)
     Vc = V.to_sparse_csc()  # V by columns is V^T by rows
@@ -273,10 +273,11 @@ def data_matrix(
     device: str | torch.device = "auto",  # where to compute
     dtype: torch.dtype | None = None,  # torch.float32 or torch.float64; None keeps the data's own
     missing=None,  # (n,m) bool mask, dense or sparse; "nan"; "unstored" for a sparse `X`; see Missing entries
+    name: str = "V",  # what to call the data in an error
 ) -> DataMatrix:  # dense or CSR on the device
     "Check `X` and move it to the device as a `DataMatrix`; sparse stays sparse."
     V = _as_tensor(X).to(device=pick_device(device), dtype=dtype)
-    return _plain(V) if missing is None else _with_gaps(V, missing)
+    return _plain(V, name=name) if missing is None else _with_gaps(V, missing, name)
 
 # %% ../nbs/00_linalg.ipynb #f460717e
 def sampled(
@@ -423,27 +424,27 @@ def _from_places(places: Tensor, values: Tensor, shape) -> Tensor:
     return _csr(torch.cat([zero, torch.bincount(rows, minlength=shape[0]).cumsum(0)]), places % shape[1], values, shape)
 
 # %% ../nbs/00_linalg.ipynb #2fe90880
-def _with_gaps(V: Tensor, missing) -> DataMatrix:
+def _with_gaps(V: Tensor, missing, name: str) -> DataMatrix:
     "The data matrix of `V` without the entries that `missing` names."
     sparse, (n, m) = V.layout is torch.sparse_csr, V.shape
     if isinstance(missing, str) and missing == "unstored":
         if not sparse:
             raise ValueError("missing='unstored' needs sparse data; give a boolean mask, or 'nan'")
-        return _plain(V, observed_only=True)
+        return _plain(V, observed_only=True, name=name)
     gaps = _gaps(V, missing)
     if not sparse and 2 * len(gaps) <= n * m:
         hidden = torch.zeros(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, True).view(n, m)
-        return _plain(V.masked_fill(hidden, 0.0), hidden)
+        return _plain(V.masked_fill(hidden, 0.0), hidden, name=name)
     stored, values = (_places(V), V.values()) if sparse else (torch.arange(n * m, device=V.device), V.flatten())
     kept = ~torch.isin(stored, gaps)
     stored, values = stored[kept], values[kept]
     if 2 * len(gaps) <= n * m:
         places, order = torch.cat([stored, gaps]).sort()
         values = torch.cat([values, values.new_zeros(len(gaps))])[order]
-        return _plain(_from_places(places, values, (n, m)), hidden=order >= len(stored))
+        return _plain(_from_places(places, values, (n, m)), hidden=order >= len(stored), name=name)
     places = torch.ones(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, False).nonzero()[:, 0]
     values = values.new_zeros(len(places)).index_put_((torch.searchsorted(places, stored),), values)
-    return _plain(_from_places(places, values, (n, m)), observed_only=True)
+    return _plain(_from_places(places, values, (n, m)), observed_only=True, name=name)
 
 # %% ../nbs/00_linalg.ipynb #d5b4c3bf
 def observed_mean(

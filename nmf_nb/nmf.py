@@ -5,37 +5,42 @@
 # %% ../nbs/07_nmf.ipynb #bbbbb9e1
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils._array_api import check_same_namespace, move_to
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
 from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_of, penalty_value
 from .divergence import reconstruction_error
+from .files import read_tensors, write_tensors
 from .gradient import pgd_step
-from .hals import extrapolated_step, momentum
-from .init import State, nndsvd, random_start
-from .linalg import DataMatrix, check_nonnegative, data_matrix
+from .hals import extrapolated_step, hals_sweep, momentum, shuffled
+from .init import State, nndsvd, random_starts
+from .linalg import DataMatrix, check_nonnegative, data_matrix, scale_rows
 from .mu import mu_step
-from .train import Fit, Progress, fit
+from .train import Fit, Look, Progress, fit
 from .weights import solve_rows
 
 # %% auto #0
-__all__ = ['NMF', 'non_negative_factorization']
+__all__ = ['check_number', 'Factorisation', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
-_SOLVERS = ("cd", "mu", "pgd")
-_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
-
-
 class _Method(NamedTuple):
     "What the loop needs to know of a solver."
 
@@ -43,35 +48,67 @@ class _Method(NamedTuple):
     begin: Callable  # state -> state ready for the step
     objective: Callable  # (V, W, H) -> scalar, what the step lowers
 
-# %% ../nbs/07_nmf.ipynb #5caabc77
-def _method(solver: str, beta: float, penalty: Penalty) -> _Method:
-    "The step of `solver`, with its objective."
+
+def _method(model: NMF, beta: float, penalty: Penalty, fixed: int) -> _Method:
+    "The step of the model's solver, with its objective."
 
     def objective(V, W, H):
         return (beta_divergence(V, W, H, beta) + penalty_value(penalty, W, H)).clamp_min(0)
 
-    if solver == "cd":
-        return _Method(partial(extrapolated_step, penalty=penalty), momentum, objective)
-    step = partial(pgd_step, penalty=penalty) if solver == "pgd" else partial(mu_step, beta=beta, penalty=penalty)
+    options = {"penalty": penalty, "fixed": fixed}
+    if model.solver == "cd":
+        update = shuffled(hals_sweep, _seed(model.random_state)) if model.shuffle else hals_sweep
+        return _Method(partial(extrapolated_step, update=update, **options), momentum, objective)
+    step = partial(pgd_step, **options) if model.solver == "pgd" else partial(mu_step, beta=beta, **options)
     return _Method(step, lambda state: state, objective)
 
+# %% ../nbs/07_nmf.ipynb #9da3c055
+_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
+
+
+def check_number(
+    name: str,  # of the parameter
+    value,  # what was given
+    least: float,  # the smallest that is allowed
+    most: float = math.inf,  # the largest
+    whole: bool = False,  # whether it must be a whole number
+) -> None:
+    "Raise ValueError unless a parameter is a number in its range."
+    kind = Integral if whole else Real
+    if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)) or not least <= value <= most:
+        what, upto = "a whole number" if whole else "a number", "or more" if most == math.inf else f"to {most:g}"
+        raise ValueError(f"{name}={value!r}; it must be {what} of {least:g} {upto}")
+
 # %% ../nbs/07_nmf.ipynb #7e439b72
-def _check_parameters(model: NMF, k: int) -> float:
-    "Raise unless the parameters can be fitted with; return beta."
-    for name, value, least in (("n_components", k, 1), ("max_iter", model.max_iter, 0)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}={value!r}; it must be a whole number of {least} or more")
-    if not isinstance(model.tol, Real) or not model.tol >= 0:
-        raise ValueError(f"tol={model.tol!r}; it must be a number of 0 or more")
-    for name, value, known in (("init", model.init, _INITS), ("solver", model.solver, _SOLVERS)):
-        if value not in known:
+def _check_parameters(model, solver: str, size: float) -> float:
+    "Raise unless the parameters fit each other and a matrix whose smaller side is `size`; return beta."
+    check_number("max_iter", model.max_iter, 0, whole=True)
+    check_number("tol", model.tol, 0)
+    check_number("verbose", int(model.verbose) if isinstance(model.verbose, (bool, np.bool_)) else model.verbose, 0)
+    for name, value, known in (("init", model.init, _INITS), ("solver", solver, ("cd", "mu", "pgd"))):
+        if not (value is None or isinstance(value, str)) or value not in known:
             raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, known))}")
     beta = beta_of(model.beta_loss)
-    if beta != 2 and model.solver != "mu":
-        raise ValueError(f"solver={model.solver!r} cannot minimise beta_loss={model.beta_loss!r}; give solver='mu'")
+    if beta != 2 and solver != "mu":
+        wrong = f"solver {solver!r} does not handle beta_loss = {model.beta_loss!r}"
+        raise ValueError(f"Invalid beta_loss parameter: {wrong}; give solver='mu'")
+    if str(model.init).startswith("nndsvd") and model._n_components > size:
+        limit = f"init = '{model.init}' can only be used when n_components <= min(n_samples, n_features)"
+        raise ValueError(f"{limit}: {model._n_components} is more than {size:g}; init='random' takes any number")
+    if solver == "mu" and model.init == "nndsvd":
+        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
     return beta
 
-# %% ../nbs/07_nmf.ipynb #372d01a4
+# %% ../nbs/07_nmf.ipynb #a12a9582
+def _components(model, m: int, H=None) -> int:
+    'The number of components; "auto" takes that of `H`, else the number of columns.'
+    k = model.n_components
+    if k is None or isinstance(k, str) and k == "auto":
+        return m if H is None or k is None else len(H)
+    check_number("n_components", k, 1, whole=True)
+    return int(k)
+
+
 def _seed(random_state) -> int:
     "The seed that `random_state` stands for."
     if random_state is None:
@@ -80,40 +117,420 @@ def _seed(random_state) -> int:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
+# %% ../nbs/07_nmf.ipynb #13b95650
+def _like(X) -> Callable:
+    "What turns a tensor into the kind of array that is wanted."
+    if (
+        not get_config()["array_api_dispatch"]
+        or isinstance(X, np.ndarray)
+        or sp.issparse(X)
+        or not hasattr(X, "device")
+    ):
+        return lambda A: np.ascontiguousarray(A.detach().cpu().numpy())
+    if torch.is_tensor(X):
+        return lambda A: A.to(X.device).contiguous()
+    return lambda A: X.__array_namespace__().asarray(A.detach().cpu().numpy(), device=X.device)
+
+
+def _tensor(A) -> Tensor:
+    "A new tensor of whatever kind of array."
+    if torch.is_tensor(A):
+        return A.detach().clone()
+    dispatched = get_config()["array_api_dispatch"] and not isinstance(A, (np.ndarray, list, tuple))
+    return torch.tensor(np.asarray(move_to(A, xp=np, device="cpu") if dispatched else A))
+
+# %% ../nbs/07_nmf.ipynb #7ebe4389
+def _data(model, X, missing=None, reset: bool = False) -> tuple[DataMatrix, Callable]:
+    "The data on the device, checked, and what turns a tensor into the kind of array that is wanted."
+    nan = model.missing_values
+    if nan is not None and not (isinstance(nan, Real) and math.isnan(nan)):
+        raise ValueError(
+            f"missing_values={nan!r}; it must be None or np.nan: mark other gaps with fit(X, missing=mask)"
+        )
+    like, name = _like(X), f"{type(model).__name__} (input X)"
+    foreign = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
+    if torch.is_tensor(X) or foreign:
+        X = X if torch.is_tensor(X) else _tensor(X)
+        validate_data(model, X, reset=reset, skip_check_array=True)
+    else:
+        finite = True if nan is None and missing is None else "allow-nan"
+        kinds = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": finite}
+        X = validate_data(model, X, reset=reset, **kinds)
+    if nan is not None and missing is not None:
+        raise ValueError("missing_values=np.nan and missing= are both given; give one, with its gaps as the other's")
+    return data_matrix(X, model.device, missing="nan" if nan is not None else missing, name=name), like
+
+# %% ../nbs/07_nmf.ipynb #1430b412
+class _Problem(NamedTuple):
+    "A fit as the loop sees it."
+
+    V: DataMatrix  # rows times `s`, entries divided by `4**p`
+    plain: DataMatrix  # without `s`
+    u: Tensor | None  # (n,) weights of the rows
+    s: Tensor | None  # (n,) their factors
+    p: int
+    beta: float
+    penalty: Penalty  # in the units of the loop
+    unit: float  # what the loop's objective is multiplied by
+
+
+def _scale(V: DataMatrix, p: int) -> DataMatrix:
+    "The data divided by `4**p`."
+    return scale_rows(V, torch.full((V.shape[0],), 4.0**-p, dtype=torch.float64, device=V.device)) if p else V
+
+
+def _power(p: float) -> float:
+    "`2**p`, within the range of float64."
+    return 2.0 ** min(max(p, -1000), 1000)
+
+# %% ../nbs/07_nmf.ipynb #97ddb407
+def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
+    "The problem that the loop solves."
+    check_beta(V, beta)
+    if u is not None and beta == 0:
+        raise ValueError(
+            "sample_weight has no effect on beta_loss=0, which no factor of a row changes; repeat the rows"
+        )
+    largest = V.values.amax().item() if V.values.numel() else 0.0
+    exponent = math.frexp(largest)[1]
+    p = exponent // 2 if largest and abs(exponent) > 20 else 0
+    plain, s = _scale(V, p), None
+    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio, n=None if u is None else u.sum().item())
+    l1, l2 = _power(p - 2 * p * beta), _power(2 * p - 2 * p * beta)
+    l1_W, l2_W = penalty.l1_W * l1, penalty.l2_W * l2
+    if u is not None:
+        s = torch.where(u > 0, u ** (1 / beta), 0.0)
+        per_row = [torch.where(u > 0, u / s**q, 0.0).to(V.dtype) for q in (1, 2)]
+        l1_W, l2_W = (a * b if a else 0.0 for a, b in zip((l1_W, l2_W), per_row))
+        l2_W = penalty.l2_W * l2 if beta == 2 else l2_W
+    scaled = Penalty(l1_W, l2_W, penalty.l1_H * l1, penalty.l2_H * l2)
+    return _Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, _power(2 * p * beta))
+
 # %% ../nbs/07_nmf.ipynb #74ee3c37
-def _custom(V: DataMatrix, k: int, **factors) -> list[Tensor]:
-    "The user's W or H on the device, checked; none of those that are None."
-    shapes, given = {"W": (V.shape[0], k), "H": (k, V.shape[1])}, []
-    for name, A in factors.items():
-        A = torch.tensor(np.array(A, dtype=float)).to(V.device, V.dtype)
-        if tuple(A.shape) != shapes[name]:
-            raise ValueError(
-                f"{name} has shape {tuple(A.shape)}; for this data and n_components it must be {shapes[name]}"
+def _given(V: DataMatrix, k: int, name: str, A, start: bool = True) -> Tensor:
+    "A factor that the user gives, checked, on the device."
+    A, whom, shape = _tensor(A), f"NMF (input {name})", (V.shape[0], k) if name == "W" else (k, V.shape[1])
+    if A.ndim != 2:
+        raise ValueError(f"Array of shape {tuple(A.shape)} passed to {whom}; it must be {shape}")
+    for axis, which in enumerate(("first", "second")):
+        if A.shape[axis] != shape[axis]:
+            sizes = (
+                f"Expected {shape[axis]}, but got {A.shape[axis]}; for this data and n_components it must be {shape}"
             )
-        check_nonnegative(A, name)
-        given.append(A)
-    return given
+            raise ValueError(f"Array with wrong {which} dimension passed to {whom}. {sizes}")
+    check_nonnegative(A, whom)
+    if start and not A.any():
+        raise ValueError(f"Array passed to {whom} is full of zeros; a start needs positive entries")
+    if A.is_floating_point() and A.dtype != V.dtype:
+        raise TypeError(f"{name} should have the same dtype as X. Got {A.dtype}, and X is {V.dtype}; cast one of them")
+    return A.to(V.device, V.dtype)
 
 # %% ../nbs/07_nmf.ipynb #cb946059
-def _start(V: DataMatrix, k: int, init: str | None, seed: int, W=None, H=None) -> State:
+def _made(V: DataMatrix, k: int, model, u: Tensor | None, size: float) -> State:
     'The start that `init` names; None is "nndsvda" where it can be had, else "random".'
-    if init == "custom":
+    count, seed = model.n_init, _seed(model.random_state)
+    init = model.init or ("nndsvda" if k <= size else "random")
+    fill = {"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}.get(init)
+    if count > 1 and model.init in ("nndsvd", "nndsvda", "custom"):
+        raise ValueError(f"n_init={count} with init={init!r} makes equal fits; give None, 'random' or 'nndsvdar'")
+    if init == "nndsvdar":
+        starts = [nndsvd(V, k, seed + i, fill, u) for i in range(count)]
+        return State(*map(torch.stack, zip(*(start[:2] for start in starts))))
+    drawn = random_starts(V, k, count, seed, u) if init == "random" or count > 1 else None
+    if init == "random":
+        return drawn
+    first = [A[None] for A in nndsvd(V, k, seed, fill, u)[:2]]
+    return State(*first) if drawn is None else State(*(torch.cat([a, b[1:]]) for a, b in zip(first, drawn)))
+
+# %% ../nbs/07_nmf.ipynb #62d1c594
+def _carry(W: Tensor, H: Tensor, F: Tensor) -> tuple[Tensor, Tensor]:
+    "The start with the rows of `F` first, in place of those most like them."
+    length = [A.norm(dim=1, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny) for A in (F, H)]
+    found = linear_sum_assignment((-(F / length[0]) @ (H / length[1]).mT).cpu().numpy())[1]
+    rest = np.setdiff1d(np.arange(len(H)), found)
+    scale = torch.where(F.amax(1) > 0, (length[1][found] / length[0])[:, 0], 0.0)
+    return torch.cat([W[:, found] * scale, W[:, rest]], 1), torch.cat([F, H[rest]])
+
+
+def _fixed(model, V: DataMatrix, k: int) -> Tensor | None:
+    "The topics that stay, checked, on the device."
+    if model.fixed_components is None:
+        return None
+    F = torch.atleast_2d(_tensor(model.fixed_components))
+    if F.ndim != 2 or F.shape[1] != V.shape[1] or len(F) > k:
+        shape = f"has shape {tuple(F.shape)}; it must be (r, {V.shape[1]}) with r up to n_components={k}"
+        raise ValueError(f"fixed_components {shape}")
+    check_nonnegative(F, "NMF (fixed_components)")
+    return F.to(V.device, V.dtype)
+
+# %% ../nbs/07_nmf.ipynb #40e92608
+def _start(model, problem: _Problem, k: int, W, H, F: Tensor | None, size: float) -> State:
+    "The start of the loop, a batch of `n_init` or a single one."
+    check_number("n_init", model.n_init, 1, whole=True)
+    V, small = problem.plain, _power(-problem.p)
+    if model.init == "custom" and model.n_init == 1:
         if W is None or H is None:
             raise ValueError("init='custom' needs both W and H; give them to fit_transform, or choose another init")
-        return State(*_custom(V, k, W=W, H=H))
-    init = init or ("nndsvda" if k <= min(V.shape) else "random")
-    if init == "random":
-        return random_start(V, k, seed)
-    return nndsvd(V, k, seed, fill={"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}[init])
+        W, H = (_given(V, k, name, A)[None] * small for name, A in (("W", W), ("H", H)))
+    else:
+        if W is not None or H is not None:
+            ignored = (
+                "When init!='custom', provided W or H are ignored. Set init='custom' to use them as initialization."
+            )
+            warnings.warn(ignored, RuntimeWarning, stacklevel=5)
+        W, H, _ = _made(V, k, model, problem.u, size)
+    if F is not None:
+        W, H = map(torch.stack, zip(*(_carry(w, h, F * small) for w, h in zip(W, H))))
+    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
+    return State(W, H) if len(W) > 1 else State(W[0], H[0])
+
+# %% ../nbs/07_nmf.ipynb #56575ae8
+class _Tasks:
+    "Tells scikit-learn's callbacks of each look."
+
+    def __init__(self, model, X, y, fitted: Callable):
+        self.model, self.last, self.task = model, model.max_iter, None
+        self.data, self.fitted = {"X": X, "y": X if y is None else y}, fitted
+        self.root = model._init_callback_context(max_subtasks=-(-model.max_iter // 10))
+        self.root.call_on_fit_task_begin(estimator=model, **self.data)
+
+    def __call__(self, look: Look, state: State) -> bool:
+        stop = self._end(self.task, lambda: self.fitted(look, state))
+        more = look.step < self.last and not stop
+        self.task = self.root.subcontext(task_name="ten iterations") if more else None
+        if more:
+            self.task.call_on_fit_task_begin(estimator=self.model, **self.data)
+        return stop
+
+    def _end(self, task, fitted) -> bool:
+        options = {"estimator": self.model, "reconstruction_attributes": fitted, **self.data}
+        return task is not None and task.call_on_fit_task_end(**options)
+
+    def close(self) -> None:
+        self._end(self.task, None)
+        self._end(self.root, dict)
+
+# %% ../nbs/07_nmf.ipynb #15608696
+def _best(look: Look, state: State) -> tuple[Tensor, Tensor]:
+    "The factors of the member with the lowest objective."
+    if state.W.ndim == 2:
+        return state.W, state.H
+    best = int(np.argmin(look.objective))
+    return state.W[best], state.H[best]
+
+
+def _loop(model, problem: _Problem, method: _Method, start: State, tasks: _Tasks) -> Fit:
+    "Run the loop, watched."
+    with ExitStack() as stack:
+        watchers = [tasks, *([stack.enter_context(Progress(model.max_iter))] if model.verbose else [])]
+        options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "objective": method.objective}
+        options["root"] = model.solver == "mu"  # scikit-learn's rule
+        return fit(method.step, problem.V, method.begin(start), model.max_iter, model.tol, **options)
+
+# %% ../nbs/07_nmf.ipynb #966ee926
+def _records(history: list[Look], unit: float) -> list[dict]:
+    "The looks in the units of the data."
+    rows = []
+    for step, seconds, objective, _ in history:
+        f = np.atleast_1d(objective) * unit
+        rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": float(np.ptp(f))})
+    return rows
+
+
+def _weights(model, V: DataMatrix, H: Tensor, guess: Tensor | None = None) -> Tensor:
+    "The best weights for given components, each row by itself."
+    l1, l2, *_ = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
+    W = solve_rows(V, H, beta_of(model.beta_loss), l1, l2, guess)
+    return W.clamp_(max=torch.finfo(W.dtype).max)
+
+# %% ../nbs/07_nmf.ipynb #3ed22c27
+def _measure(model, problem: _Problem, W: Tensor, H: Tensor) -> None:
+    "Set `reconstruction_err_`, by scikit-learn's definition, and `objective_`, of factors in the units of the loop."
+    V, beta = problem.V, problem.beta
+    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
+    divergence = max(beta_divergence(V, W, H, beta).item(), 0.0)
+    whole = beta == 2 and V.hidden is None and not V.observed_only
+    error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
+    model.reconstruction_err_ = error * problem.unit**0.5
+    model.objective_ = (divergence + float(penalty_value(problem.penalty, W, H))) * problem.unit
+
+# %% ../nbs/07_nmf.ipynb #2f7bdd30
+def _keep(model, V: DataMatrix, problem: _Problem, result: Fit, like: Callable) -> Tensor:
+    "Solve the weights once more and set the fitted attributes; return the weights."
+    guess, small = _best(result.history[-1], result.state)
+    H = small * _power(problem.p)
+    W = _weights(model, V, H, guess)
+    model.components_, model.n_components_, model.device_ = like(H), len(H), str(V.device)
+    model.history_, model.n_iter_ = _records(result.history, problem.unit), result.history[-1].step
+    _measure(model, problem, W * _power(-problem.p), small)
+    return W
+
+# %% ../nbs/07_nmf.ipynb #fb03aab7
+def _row_weights(sample_weight, V: DataMatrix) -> Tensor | None:
+    "The weights of the rows in float64, checked."
+    if sample_weight is None:
+        return None
+    if hasattr(sample_weight, "__array_namespace__") or torch.is_tensor(sample_weight):
+        sample_weight = _tensor(sample_weight).cpu().numpy()
+    rows = np.empty((V.shape[0], 1))
+    u = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    return torch.tensor(u).to(V.device)
+
+# %% ../nbs/07_nmf.ipynb #0e48f10e
+def _fit(model: NMF, X, y, W, H, missing, sample_weight):
+    "Fit `model` and return the weights in the kind of array that is wanted."
+    V, like = _data(model, X, missing, reset=True)
+    u, k = _row_weights(sample_weight, V), _components(model, V.shape[1], H)
+    model._n_components, size = k, min(V.shape[0] if u is None else u.sum().item(), V.shape[1])
+    beta = _check_parameters(model, model.solver, size)
+    problem, F = _problem(model, V, beta, u), _fixed(model, V, k)
+    start = _start(model, problem, k, W, H, F, size)
+    method = _method(model, beta, problem.penalty, 0 if F is None else len(F))
+
+    def fitted(look, state):
+        return {"components_": like(_best(look, state)[1] * _power(problem.p)), "n_components_": k}
+
+    tasks = _Tasks(model, X, y, fitted)
+    result = _loop(model, problem, method, start, tasks)
+    weights = like(_keep(model, V, problem, result, like))
+    tasks.close()
+    return weights
+
+# %% ../nbs/07_nmf.ipynb #2c53f38c
+class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    "A fitted `X ~ W H`: weights for new rows, the way back, a score, a file."
+
+    missing_values = None
+
+    def transform(
+        self,
+        X,  # (n,m) dense or sparse data, 0 or more
+        missing=None,  # (n,m) bool mask of entries that are not known
+    ):  # (n,k) weights
+        "Return the weights of the rows of `X`; each depends on that row alone."
+        check_is_fitted(self)
+        check_same_namespace(X, self, attribute="components_", method="transform")
+        V, like = _data(self, X, missing)
+        return like(_weights(self, V, _components_on(self, V)))
+
+    def inverse_transform(
+        self,
+        X,  # (n,k) weights
+    ):  # (n,m)
+        "Return `W H`."
+        check_is_fitted(self)
+        check_same_namespace(X, self, attribute="components_", method="inverse_transform")
+        return X @ self.components_
+
+    def score(
+        self,
+        X,  # (n,m) dense or sparse data, 0 or more
+        y=None,  # ignored
+    ) -> float:  # 0 or less, higher is better
+        "Return minus the divergence per row of `X` from its best approximation."
+        check_is_fitted(self)
+        V, _ = _data(self, X)
+        return _score(self, V)
+
+    def save(
+        self,
+        path: str | Path,  # of the file, replaced if it exists
+    ) -> None:
+        "Save the fitted model in one file, without pickle."
+        check_is_fitted(self)
+        _save(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,  # of a file by `save`
+    ) -> Factorisation:  # a model of this class
+        "Load a model that `save` has saved."
+        return _load(cls, path)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.input_tags.sparse = tags.array_api_support = True
+        tags.input_tags.allow_nan = self.missing_values is not None
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+# %% ../nbs/07_nmf.ipynb #28bb52f8
+def _components_on(model, V: DataMatrix) -> Tensor:
+    "The components in the type and on the device of new data, which must be of the kind they were made from."
+    return _tensor(model.components_).to(V.device, V.dtype)
+
+
+def _score(model, V: DataMatrix) -> float:
+    "Minus the divergence per row, in float64."
+    H = _components_on(model, V)
+    W, D = _weights(model, V, H), V if V.hidden is not None or V.observed_only else V.double()
+    H, W = H.to(D.dtype), W.to(D.dtype)
+    return -max(beta_divergence(D, W, H, beta_of(model.beta_loss)).item(), 0.0) / V.shape[0]
+
+# %% ../nbs/07_nmf.ipynb #863abb70
+def _pack(value, name: str, tensors: dict):
+    "A parameter or an attribute for JSON; an array goes to `tensors` under its name."
+    if isinstance(value, np.random.RandomState):
+        kind, keys, *rest = value.get_state()
+        return {"RandomState": [kind, keys.tolist(), *rest]}
+    if torch.is_tensor(value) or isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        tensors[name] = _tensor(value)
+        return {"tensor": name}
+    if isinstance(value, np.ndarray):
+        return {"strings": value.tolist()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(v, name, tensors) for v in value]}
+    return value
+
+
+def _unpack(value, tensors: dict):
+    "What `_pack` was given."
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((kind, held),) = value.items()
+    if kind == "RandomState":
+        state = np.random.RandomState()
+        state.set_state(tuple(held))
+        return state
+    make = {"tensor": lambda: tensors[held].numpy(), "strings": lambda: np.array(held, dtype=object)}
+    return make[kind]() if kind in make else tuple(_unpack(v, tensors) for v in held)
+
+# %% ../nbs/07_nmf.ipynb #8045011b
+def _save(model: Factorisation, path) -> None:
+    "Write the parameters and the fitted attributes of a model."
+    from nmf_nb import __version__
+
+    tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
+    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith("_stream")}
+    parts = {"params": model.get_params(deep=False), "attributes": kept}
+    header = {part: {k: _pack(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
+    header["versions"] = {"nmf_nb": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    write_tensors(path, type(model).__name__, header, tensors)
+
+
+def _load(cls, path) -> Factorisation:
+    "Read a model of class `cls`."
+    header, tensors = read_tensors(path, cls.__name__)
+    model = cls(**{k: _unpack(v, tensors) for k, v in header["params"].items()})
+    for name, value in header["attributes"].items():
+        setattr(model, name, _unpack(value, tensors))
+    return model
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
-class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class NMF(Factorisation):
     """Non-negative matrix factorisation, `X ~ W H`, of dense or sparse data on CPU or CUDA.
 
     Parameters
     ----------
-    n_components : int or "auto"
-        Number of components, 1 or more; "auto" takes that of a custom start, else the number of columns of the data.
+    n_components : int, "auto" or None
+        Number of components, 1 or more; "auto" takes that of a custom start, else, as None, the number of columns.
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"} or None
         The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
     solver : {"cd", "mu", "pgd"}
@@ -121,20 +538,28 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
         The divergence; other than "frobenius" needs `solver="mu"`.
     tol : float
-        Stop when the objective falls by less than this share of its start within ten iterations.
+        Stop when the objective, with "mu" its root, falls by less than this share of its start within ten iterations.
         scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
     max_iter : int
         Iterations at most.
     random_state : int, RandomState or None
-        Seed of the start.
+        Seed of the start, and of the order of `shuffle`.
     alpha_W, alpha_H : float
         Strength of the penalties on W, times the number of features, and on H, times that of samples; "same" is `alpha_W`.
     l1_ratio : float
         Share of the penalties that is on sums, 0 to 1; the rest is on half the sums of squares.
     verbose : int
         1 shows the progress: a bar on stderr, or a line with a curve in a notebook.
+    shuffle : bool
+        Whether "cd" takes the components in a new random order at each iteration.
     device : str
         "auto" (CUDA where there is one), "cpu" or "cuda".
+    n_init : int
+        Starts, fitted as one batch; the one with the lowest objective is kept.
+    missing_values : None or nan
+        nan: entries that are NaN are missing. None: NaN is an error.
+    fixed_components : array of shape (r, n_features) or None
+        The first r components, which stay as they are.
 
     Attributes
     ----------
@@ -145,9 +570,11 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     objective_ : float
         What was minimised at the end: the divergence and the penalties.
     n_iter_ : int
-    history_ : list of (step, seconds, objective, residual)
-        What was seen every ten iterations; `pandas.DataFrame(model.history_)` is a table.
+    history_ : list of dict
+        Step, seconds, objective and its spread over the restarts, every ten iterations, for `pandas.DataFrame`.
     device_ : str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str, where the data had names
     """
 
     def __init__(
@@ -164,12 +591,17 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         alpha_H="same",
         l1_ratio=0.0,
         verbose=0,
+        shuffle=False,
         device="auto",
+        n_init=1,
+        missing_values=None,
+        fixed_components=None,
     ):
         self.n_components, self.init, self.solver, self.beta_loss = n_components, init, solver, beta_loss
         self.tol, self.max_iter, self.random_state = tol, max_iter, random_state
-        self.alpha_W, self.alpha_H, self.l1_ratio = alpha_W, alpha_H, l1_ratio
-        self.verbose, self.device = verbose, device
+        self.alpha_W, self.alpha_H, self.l1_ratio, self.verbose = alpha_W, alpha_H, l1_ratio, verbose
+        self.shuffle, self.device, self.n_init = shuffle, device, n_init
+        self.missing_values, self.fixed_components = missing_values, fixed_components
 
     def fit(
         self,
@@ -177,90 +609,34 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         y=None,  # ignored
         W=None,  # (n,k) start for init="custom"
         H=None,  # (k,m) start for init="custom"
+        *,
+        missing=None,  # (n,m) bool mask, dense or sparse, of entries that are not known
+        sample_weight=None,  # (n,) how often each row counts, 0 or more
     ) -> NMF:  # self
         "Find the components of `X`."
-        self.fit_transform(X, W=W, H=H)
+        self.fit_transform(X, y, W, H, missing=missing, sample_weight=sample_weight)
         return self
 
+    @with_callbacks
     def fit_transform(
         self,
         X,  # (n,m) dense or sparse data, 0 or more
         y=None,  # ignored
         W=None,  # (n,k) start for init="custom"
         H=None,  # (k,m) start for init="custom"
-    ) -> np.ndarray:  # (n,k) weights
+        *,
+        missing=None,  # (n,m) bool mask, dense or sparse, of entries that are not known
+        sample_weight=None,  # (n,) how often each row counts, 0 or more
+    ):  # (n,k) weights
         "Find the components of `X` and return the weights."
-        V = self._data(X, reset=True)
-        result = _run(self, V, W, H)
-        W = _keep(self, V, result)
-        return W.cpu().numpy()
-
-    def transform(
-        self,
-        X,  # (n,m) dense or sparse data, 0 or more
-    ) -> np.ndarray:  # (n,k) weights
-        "Return the weights of the rows of `X`; each depends on that row alone."
-        check_is_fitted(self)
-        V = self._data(X, reset=False)
-        H = torch.tensor(self.components_).to(V.device, V.dtype)
-        return solve_rows(V, H, beta_of(self.beta_loss), *self._l_W).cpu().numpy()
-
-    def inverse_transform(
-        self,
-        W,  # (n,k) weights
-    ) -> np.ndarray:  # (n,m)
-        "Return `W H`."
-        check_is_fitted(self)
-        return W @ self.components_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only, tags.input_tags.sparse = True, True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def _data(self, X, reset) -> DataMatrix:
-        X = X.numpy(force=True) if torch.is_tensor(X) and X.layout is torch.strided else X
-        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
-        return data_matrix(X, self.device)
-
-# %% ../nbs/07_nmf.ipynb #388c86c0
-def _run(model: NMF, V: DataMatrix, W=None, H=None) -> Fit:
-    "Run the loop for `model`."
-    k = model.n_components
-    if isinstance(k, str) and k == "auto":
-        k = V.shape[1] if H is None else len(H)
-    beta = _check_parameters(model, k)
-    check_beta(V, beta)
-    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
-    model._l_W = penalty[:2]  # what `transform` penalises with, whatever the size of its data
-    method, seed = _method(model.solver, beta, penalty), _seed(model.random_state)
-    with Progress(model.max_iter) if model.verbose else nullcontext() as watch:
-        options = {"on_look": watch, "objective": method.objective}
-        return fit(
-            method.step, V, method.begin(_start(V, k, model.init, seed, W, H)), model.max_iter, model.tol, **options
-        )
-
-# %% ../nbs/07_nmf.ipynb #2f7bdd30
-def _keep(model: NMF, V: DataMatrix, result: Fit) -> Tensor:
-    "Solve the weights once more and set the fitted attributes; return the weights."
-    beta, H = beta_of(model.beta_loss), result.state.H
-    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
-    W = solve_rows(V, H, beta, *penalty[:2], guess=result.state.W)
-    model.components_, model.n_components_ = H.cpu().numpy(), H.shape[0]
-    model._n_features_out, model.device_ = H.shape[0], str(V.device)
-    model.history_, model.n_iter_ = result.history, result.history[-1].step
-    divergence = max(beta_divergence(V, W, H, beta).item(), 0.0)
-    model.reconstruction_err_ = reconstruction_error(V, W, H) if beta == 2 else (2 * divergence) ** 0.5
-    model.objective_ = divergence + float(penalty_value(penalty, W, H))
-    return W
+        return _fit(self, X, y, W, H, missing, sample_weight)
 
 # %% ../nbs/07_nmf.ipynb #79bae41d
 def non_negative_factorization(
     X,  # (n,m) dense or sparse data, 0 or more
     W=None,  # (n,k) start for init="custom"
     H=None,  # (k,m) start for init="custom"; the components themselves for update_H=False
-    n_components: int | str = "auto",  # components; "auto" takes those of H, else the columns of X
+    n_components: int | str | None = "auto",  # components; "auto" takes those of H, else the columns of X
     *,
     update_H: bool = True,  # False solves W for the given H
     **parameters,  # of `NMF`
@@ -270,10 +646,12 @@ def non_negative_factorization(
     if update_H:
         W = model.fit_transform(X, W=W, H=H)
         return W, model.components_, model.n_iter_
-    V = data_matrix(X, model.device)
     if H is None:
         raise ValueError("update_H=False needs the components H, of shape (n_components, n_features)")
-    (components,) = _custom(V, len(H), H=H)
-    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
-    W = solve_rows(V, components, _check_parameters(model, len(H)), *penalty[:2])
-    return W.cpu().numpy(), components.cpu().numpy(), 0
+    if W is not None:
+        warnings.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2)
+    V, like = _data(model, X, reset=True)
+    model._n_components = _components(model, V.shape[1], H)
+    _check_parameters(model, model.solver, math.inf)
+    H = _given(V, model._n_components, "H", H, start=False)
+    return like(_weights(model, V, H)), like(H), 0

@@ -5,10 +5,7 @@
 # %% ../nbs/06_train.ipynb #52efe9de
 from __future__ import annotations
 
-import json
 import math
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
 from .divergence import beta_divergence
+from .files import read_tensors, write_tensors
 from .hals import Momentum
 from .init import State
 from .linalg import DataMatrix
@@ -48,7 +45,7 @@ class Look(NamedTuple):
 
     step: int  # steps done
     seconds: float  # since the start of the loop
-    objective: float  # of the factors, penalties included
+    objective: float | list  # of the factors, penalties included; one for each member of a batch
     residual: float  # KKT residual; NaN where it was not asked for
 
 # %% ../nbs/06_train.ipynb #57f72207
@@ -71,14 +68,19 @@ def why_stop(
     kkt_tol: float,  # of the KKT residual
     max_iter: int,  # steps
     max_seconds: float,  # of the loop
+    root: bool = False,  # (1) for the root of the objective
     every: int = 10,  # steps between two looks that (1) compares
 ) -> str | None:  # the reason to stop, None to go on
     "Return why a fit with this history stops."
     now, before = history[-1], [look for look in history if look.step == history[-1].step - every]
     if now.residual < kkt_tol:
         return "residual"
-    if before and before[0].objective - now.objective < tol * abs(history[0].objective):
-        return "objective"
+    if before:
+        first, old, new = (np.asarray(look.objective) for look in (history[0], before[0], now))
+        if root:
+            first, old, new = (np.sqrt(np.maximum(f, 0)) for f in (first, old, new))
+        if (old - new < tol * abs(first)).all():
+            return "objective"
     if now.step >= max_iter:
         return "max_iter"
     return "time" if now.seconds >= max_seconds else None
@@ -88,20 +90,25 @@ def _look(i: int, began: float, V: DataMatrix, state: State, objective: Callable
     "Read the objective and, where asked for, the residual back from the device."
     known = getattr(state.memory, "objective", None)  # an extrapolated step knows it, but at its start
     with torch.no_grad():
-        f = objective(V, state.W, state.H) if known is None or not known.isfinite() else known
-        r = math.nan if residual is None else float(residual(V, state.W, state.H))
-    return Look(i, time.perf_counter() - began, float(f), r)
+        f = objective(V, state.W, state.H) if known is None or not known.isfinite().all() else known
+        r = math.nan if residual is None else float(residual(V, state.W, state.H).amax())
+    return Look(i, time.perf_counter() - began, f.double().tolist(), r)
 
 # %% ../nbs/06_train.ipynb #08f4366c
 def _warn(history: list[Look], reason: str, tol: float, kkt_tol: float) -> None:
     "Say once that a fit ended before it converged."
-    now = history[-1]
-    reached = f"after {now.step} steps and {now.seconds:.1f} s, at objective {now.objective:.6g}"
+    first, before, now = history[0], history[-min(2, len(history))], history[-1]
+    f0, f1, f2 = (float(np.min(look.objective)) for look in (first, before, now))
+    where = f"the objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
     if reason == "interrupt":
-        warnings.warn(f"interrupted {reached}; these factors are kept", ConvergenceWarning, stacklevel=3)
+        warnings.warn(f"interrupted: {where}; these factors are kept", ConvergenceWarning, stacklevel=3)
     elif reason in ("max_iter", "time") and (tol or kkt_tol):
-        remedy = "raise max_iter, max_seconds or tol"
-        warnings.warn(f"not converged {reached} ({reason}): {remedy}", ConvergenceWarning, stacklevel=3)
+        limit = "Maximum number of iterations" if reason == "max_iter" else "Maximum time"
+        what = f"{limit} {now.step if reason == 'max_iter' else ''}".strip()
+        fell = f"{(f1 - f2) / max(abs(f0), 1e-300):.1e} of its start in the last {now.step - before.step}"
+        remedy = f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
+        text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
 # %% ../nbs/06_train.ipynb #9672a92c
 def fit(
@@ -115,6 +122,7 @@ def fit(
     on_look: Callable | None = None,  # called with (look, state) at each look; True stops the fit
     objective: Callable = beta_divergence,  # (V, W, H) -> scalar tensor: what `step` lowers
     residual: Callable = kkt_residual,  # (V, W, H) -> scalar tensor, 0 at a stationary point
+    root: bool = False,  # (1) for the root of the objective
 ) -> Fit:  # the last state, the history, why it stopped
     "Run `step` until one of the rules stops it; warn if that is none of convergence."
     first, history = (start.state, list(start.history)) if isinstance(start, Fit) else (start, [])
@@ -127,7 +135,7 @@ def fit(
             if i % 10 and i < max_iter or history and i == done:
                 continue
             history.append(look(i, began, state=state))
-            reason = why_stop(history, tol, kkt_tol, max_iter, max_seconds)
+            reason = why_stop(history, tol, kkt_tol, max_iter, max_seconds, root)
             if on_look and on_look(history[-1], state):
                 reason = reason or "callback"
             if reason:
@@ -154,13 +162,10 @@ def save_fit(
     path: str | Path,  # of the file, replaced if it exists
 ) -> None:
     "Save a fit, to be resumed by `fit`."
-    tensors, path = _flat(result.state), Path(path)
+    tensors = _flat(result.state)
     turned = [name for name, A in tensors.items() if A.ndim > 1 and A.mT.is_contiguous() and not A.is_contiguous()]
-    data = {name: (A.mT if name in turned else A).contiguous().clone() for name, A in tensors.items()}
     header = {"history": result.history, "reason": result.reason, "turned": turned}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        save_file(data, Path(folder) / "fit", {"nmf_nb": "1", "fit": json.dumps(header)})
-        os.replace(Path(folder) / "fit", path)
+    write_tensors(path, "fit", header, {name: A.mT if name in turned else A for name, A in tensors.items()})
 
 # %% ../nbs/06_train.ipynb #6ccd2188
 def load_fit(
@@ -168,14 +173,7 @@ def load_fit(
     device: str = "cpu",  # where to put the factors
 ) -> Fit:  # as it was saved
     "Load a fit that `save_fit` has saved."
-    try:
-        with safe_open(path, "pt", device) as file:
-            meta, tensors = file.metadata() or {}, {k: file.get_tensor(k).clone() for k in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error}); save the fit again") from None
-    if meta.get("nmf_nb") != "1":
-        raise ValueError(f"{path}: not a fit saved by save_fit of this version; save it again")
-    header = json.loads(meta["fit"])
+    header, tensors = read_tensors(path, "fit", device)
     tensors |= {name: tensors[name].mT for name in header["turned"]}
     memory = {name.removeprefix("memory."): A for name, A in tensors.items() if name.startswith("memory.")}
     state = State(tensors["W"], tensors["H"], Momentum(**memory) if memory else None)
@@ -188,13 +186,13 @@ def curve_html(
     height: int = 24,  # pixels
 ) -> str:  # one line of HTML, no script
     "Return a line that says where a fit is, with its objective as a curve on a log axis."
-    logs = [math.log10(max(look.objective, 1e-300)) for look in history]
+    logs = [math.log10(max(np.min(look.objective), 1e-300)) for look in history]
     low, span = min(logs), max(max(logs) - min(logs), 1e-12)
     last = max(history[-1].step, 1)
     points = (f"{width * h.step / last:.0f},{height * (1 - (y - low) / span):.0f}" for h, y in zip(history, logs))
     line = f'<polyline points="{" ".join(points)}" fill="none" stroke="#0072B2" stroke-width="1.5"/>'
     svg = f'<svg width="{width}" height="{height}" viewBox="-2 -2 {width + 4} {height + 4}">{line}</svg>'
-    return f"step {history[-1].step}, objective {history[-1].objective:.4g} {svg}"
+    return f"step {history[-1].step}, objective {np.min(history[-1].objective):.4g} {svg}"
 
 # %% ../nbs/06_train.ipynb #bcae3e26
 def _in_notebook() -> bool:
