@@ -4,12 +4,14 @@ __version__ = "0.1.0"
 
 from .corpus import Corpus, CorpusError, load_corpus, tfidf
 from .measures import by_share, topic_table
+from .minibatch import MiniBatchNMF
 from .nmf import NMF, non_negative_factorization
 
 __all__ = [
     "NMF",
     "Corpus",
     "CorpusError",
+    "MiniBatchNMF",
     "by_share",
     "load_corpus",
     "non_negative_factorization",

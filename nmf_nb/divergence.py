@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, dense_rows, gram, inner, sampled
+from .linalg import DataMatrix, gram, inner, rows_of, sampled
 
 # %% auto #0
 __all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of', 'check_beta',
@@ -33,7 +33,7 @@ def _squared_residual(V: DataMatrix, W: Tensor, H: Tensor, size: int = 1 << 22) 
     W, H = W.double(), H.double()
     step = max(1, size // V.shape[1])
     blocks = [slice(i, min(i + step, V.shape[0])) for i in range(0, V.shape[0], step)]
-    return sum((dense_rows(V, rows).double() - W[rows] @ H).square().sum() for rows in blocks)
+    return sum((rows_of(V, rows).V.to_dense().double() - W[rows] @ H).square().sum() for rows in blocks)
 
 # %% ../nbs/01_divergence.ipynb #70f1cf28
 def reconstruction_error(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 # %% auto #0
 __all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'check_nonnegative', 'data_matrix', 'sampled', 'BlockDiagonal',
-           'with_values', 'dense_rows', 'LowRankPlus', 'filled', 'observed_mean', 'scale_rows']
+           'with_values', 'rows_of', 'LowRankPlus', 'filled', 'observed_mean', 'scale_rows']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -257,15 +257,19 @@ def check_nonnegative(
         )
 
 # %% ../nbs/00_linalg.ipynb #5d54561b
+def _transposed(V: Tensor) -> Tensor:
+    "The transpose of a CSR tensor by rows: V by columns is V^T by rows."
+    Vc = V.to_sparse_csc()
+    return _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1], check=False)
+
+
 def _plain(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False, name: str = "V") -> DataMatrix:
     "A data matrix of a checked tensor, with its transpose by rows where it is sparse."
     sparse = V.layout is torch.sparse_csr
     check_nonnegative(V.values() if sparse else V, name)
     if not sparse:
         return DataMatrix(V, None, hidden)
-    Vc = V.to_sparse_csc()  # V by columns is V^T by rows
-    Vt = _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1])
-    return DataMatrix(V, Vt, hidden, observed_only)
+    return DataMatrix(V, _transposed(V), hidden, observed_only)
 
 # %% ../nbs/00_linalg.ipynb #ed708ce4
 def data_matrix(
@@ -340,17 +344,19 @@ def with_values(
     return DataMatrix(_csr(V.V.crow_indices(), V.V.col_indices(), x, V.shape, check=False), transposed)
 
 # %% ../nbs/00_linalg.ipynb #b371ce7e
-def dense_rows(
+def rows_of(
     V: DataMatrix,  # (n,m) data
     rows: slice,  # start and stop
-) -> Tensor:  # (stop - start, m) dense
-    "Return some rows of `V` as a dense matrix."
+) -> DataMatrix:  # (stop - start, m), nothing copied
+    "Return some rows of `V`."
     if not V.is_sparse:
-        return V.V[rows]
+        return DataMatrix(V.V[rows], None, None if V.hidden is None else V.hidden[rows])
     crow = V.V.crow_indices()[rows.start : rows.stop + 1]
     stored = slice(crow[0], crow[-1])
     cols, values = V.V.col_indices()[stored], V.V.values()[stored]
-    return _csr(crow - crow[0], cols, values, (len(crow) - 1, V.shape[1])).to_dense()
+    block = _csr(crow - crow[0], cols, values, (len(crow) - 1, V.shape[1]), check=False)
+    hidden = None if V.hidden is None else V.hidden[stored]
+    return DataMatrix(block, lambda: _transposed(block), hidden, V.observed_only)
 
 # %% ../nbs/00_linalg.ipynb #f293a927
 class LowRankPlus:

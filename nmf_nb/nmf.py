@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
@@ -288,16 +289,16 @@ def _start(model, problem: _Problem, k: int, W, H, F: Tensor | None, size: float
 class _Tasks:
     "Tells scikit-learn's callbacks of each look."
 
-    def __init__(self, model, X, y, fitted: Callable):
-        self.model, self.last, self.task = model, model.max_iter, None
+    def __init__(self, model, X, y, fitted: Callable, name: str = "ten iterations", every: int = 10):
+        self.model, self.last, self.task, self.name = model, model.max_iter, None, name
         self.data, self.fitted = {"X": X, "y": X if y is None else y}, fitted
-        self.root = model._init_callback_context(max_subtasks=-(-model.max_iter // 10))
+        self.root = model._init_callback_context(max_subtasks=-(-model.max_iter // every))
         self.root.call_on_fit_task_begin(estimator=model, **self.data)
 
     def __call__(self, look: Look, state: State) -> bool:
         stop = self._end(self.task, lambda: self.fitted(look, state))
         more = look.step < self.last and not stop
-        self.task = self.root.subcontext(task_name="ten iterations") if more else None
+        self.task = self.root.subcontext(task_name=self.name) if more else None
         if more:
             self.task.call_on_fit_task_begin(estimator=self.model, **self.data)
         return stop
@@ -400,7 +401,7 @@ def _fit(model: NMF, X, y, W, H, missing, sample_weight):
 class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     "A fitted `X ~ W H`: weights for new rows, the way back, a score, a file."
 
-    missing_values = None
+    missing_values, fixed_components, n_init = None, None, 1  # unless they are parameters
 
     def transform(
         self,
@@ -486,7 +487,7 @@ def _pack(value, name: str, tensors: dict):
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple):
-        return {"tuple": [_pack(v, name, tensors) for v in value]}
+        return {"tuple": [_pack(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]}
     return value
 
 
@@ -505,13 +506,11 @@ def _unpack(value, tensors: dict):
 # %% ../nbs/07_nmf.ipynb #8045011b
 def _save(model: Factorisation, path) -> None:
     "Write the parameters and the fitted attributes of a model."
-    from nmf_nb import __version__
-
     tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
     kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith("_stream")}
     parts = {"params": model.get_params(deep=False), "attributes": kept}
     header = {part: {k: _pack(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
-    header["versions"] = {"nmf_nb": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
     write_tensors(path, type(model).__name__, header, tensors)
 
 
