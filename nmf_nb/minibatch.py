@@ -14,6 +14,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -25,8 +27,8 @@ from .hals import hals_sweep
 from .init import weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
 from .mu import mu_exponent, mu_parts_H, mu_step_H
-from .nmf import Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
-from .nmf import _start, _Tasks, _weights, check_number
+from .nmf import NMF, Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
+from .nmf import _start, _Tasks, _tensor, _weights, check_number
 from .train import Look, Progress
 
 # %% auto #0
@@ -64,21 +66,21 @@ def stream_step(
 ) -> Stream:  # after the batch
     "Add a batch to the sums and update `H`, equations (1) and (2)."
     H, b, gamma = stream.H, len(W), mu_exponent(beta, l2)
-    tiny, root = torch.finfo(H.dtype).tiny, H if gamma == 1 else H ** (1 / gamma)
+    least, root = torch.finfo(H.dtype).tiny ** 0.5, H if gamma == 1 else H ** (1 / gamma)
     if beta == 2:
         pull, Q = (V.T @ W).mT, gram(W.mT).to(H.dtype)
         P, Q0 = ((H.mT @ Q).mT, Q) if stream.steps == 0 else (stream.P, stream.Q)
         P, Q, mass = torch.add(pull, P, alpha=rho), Q + rho * Q0, b + rho * (stream.mass if stream.steps else b)
         push = (H.mT @ Q).mT
         push = push.add_(mass * (l1 + l2 * H)) if weighs(l1) or weighs(l2) else push
-        new = torch.div(P, push.clamp_(min=tiny), out=push).pow_(gamma).mul_(H)
+        new = torch.div(P, push.clamp_(min=least), out=push).pow_(gamma).mul_(H)
     else:
         pull, push = mu_parts_H(V, W, H, beta)
         push = push + b * (l1 + l2 * H) if weighs(l1) or weighs(l2) else push
         P, Q = (root * push, push) if stream.steps == 0 else (stream.P, stream.Q)
         P, Q, mass = (pull * root).add_(P, alpha=rho), push + rho * Q, 0.0
-        new = (P / Q.clamp_min(tiny)).pow_(gamma)
-    return Stream(threshold_(new, tiny**0.5, 0.0), P, Q, mass, stream.rows + b, stream.steps + 1)
+        new = (P / Q.clamp_min(least)).pow_(gamma)
+    return Stream(threshold_(new, least, 0.0), P, Q, mass, stream.rows + b, stream.steps + 1)
 
 # %% ../nbs/08_minibatch.ipynb #d3f58809
 def batch_weights(
@@ -314,7 +316,41 @@ def _fit_data(model: MiniBatchNMF, X, y, W, H):
     model.n_iter_, model.history_ = history[-1]["step"], history
     return like(W)
 
-# %% ../nbs/08_minibatch.ipynb #aa23361e
+# %% ../nbs/08_minibatch.ipynb #7ebb5e82
+def _first_rows(pieces: Iterator, rows: int, numbers: int = 1 << 22) -> list:
+    "The first batches of a stream, until they hold enough rows or numbers."
+    taken = []
+    for piece in pieces:
+        taken.append(piece)
+        rows -= piece.shape[0] if hasattr(piece, "shape") else len(piece)
+        numbers -= piece.nnz if sp.issparse(piece) else math.prod(np.shape(piece))
+        if rows <= 0 or numbers <= 0:
+            break
+    return taken
+
+
+def _stacked(pieces: list):
+    "Batches as one matrix; the first one alone where they are tensors."
+    if sp.issparse(pieces[0]):
+        return sp.vstack(pieces, format="csr")
+    return pieces[0] if torch.is_tensor(pieces[0]) else np.concatenate([np.asarray(piece) for piece in pieces])
+
+# %% ../nbs/08_minibatch.ipynb #e54d845d
+def _stream_H(model: MiniBatchNMF, V: DataMatrix, pieces: list, problem, k: int, H) -> Tensor:
+    "The components to begin a stream with, in the units of the task."
+    if model.init == "custom" or len(pieces) == 1:
+        return _start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
+    shared = {
+        name: getattr(model, name) for name in ("init", "beta_loss", "random_state", "alpha_W", "alpha_H", "l1_ratio")
+    }
+    solver = "cd" if problem.beta == 2 else "mu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        begun = NMF(k, solver=solver, max_iter=50, tol=1e-3, device=model.device, **shared).fit(_stacked(pieces))
+    H = _tensor(begun.components_).to(V.device, V.dtype) * _power(-problem.p)
+    return torch.maximum(H, 0.01 * H.mean(1, keepdim=True))
+
+# %% ../nbs/08_minibatch.ipynb #2ede8e44
 def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
     "Fit to the batches of a stream, each seen once a pass and forgotten."
     pieces = iter(X() if callable(X) else X)
@@ -324,13 +360,12 @@ def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
     V, like = _data(model, first, reset=True)
     k = model._n_components = _components(model, V.shape[1], H)
     task, problem = _task(model, V, _check_batches(model, min(V.shape)), model.total_samples)
-    start = _start(model, problem, k, None, H, None, min(V.shape))
-    waiting = [chain([first], pieces)]
-    passes = model.max_iter if callable(X) else 1
+    taken = _first_rows(chain([first], pieces), 400 * k)
+    waiting = [chain(taken, pieces)]
+    stream = stream_start(_stream_H(model, V, taken, problem, k, H))
     give = lambda: _read(model, waiting.pop() if waiting else X(), task.p)  # noqa: E731
     with _watched(model, None, y, task, like) as watch:
-        stream = stream_start(start.H)
-        steps = _steps(model, give, stream, None, task, passes)
+        steps = _steps(model, give, stream, None, task, model.max_iter if callable(X) else 1)
         stream, history, reason = _passes(model, steps, stream, task, None, watch)
         _set(model, stream, task, like)
     if callable(X):
