@@ -133,10 +133,12 @@ def shuffled(
     seed: int = 0,  # of the orders
 ) -> Callable:  # of the same kind
     "Return `update` with the rows of `H` in a new random order at each call."
-    rng = torch.Generator().manual_seed(seed)
+    generators = {}  # one on each device, so that no order is copied there
 
     def in_some_order(G, B, H, l1=0.0, l2=0.0):
-        p = torch.randperm(H.shape[-2], generator=rng).to(H.device)
+        if H.device not in generators:
+            generators[H.device] = torch.Generator(H.device).manual_seed(seed)
+        p = torch.randperm(H.shape[-2], generator=generators[H.device], device=H.device)
         return update(G[..., p, :][..., p], B[..., p, :], H[..., p, :], l1, l2)[..., p.argsort(), :]
 
     return in_some_order

@@ -462,7 +462,7 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
 # %% ../nbs/07_nmf.ipynb #28bb52f8
 def _components_on(model, V: DataMatrix) -> Tensor:
-    "The components in the type and on the device of new data, which must be of the kind they were made from."
+    "The components in the type and on the device of new data."
     return _tensor(model.components_).to(V.device, V.dtype)
 
 

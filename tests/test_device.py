@@ -13,6 +13,7 @@ from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, so
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.init import State
 from nmf_nb.linalg import DataMatrix
+from nmf_nb.minibatch import batch_weights, stream_start, stream_step
 from nmf_nb.mu import kkt_residual, mu_step
 from nmf_nb.train import iterate
 
@@ -27,6 +28,7 @@ STEPS = {
         f"{f.__name__}, penalised": partial(f, penalty=PENALTY)
         for f in (pgd_step, hals_step, extrapolated_step, mu_step)
     },
+    **{f"{f.__name__}, one topic stays": partial(f, fixed=1) for f in (pgd_step, extrapolated_step, mu_step)},
 }
 
 
@@ -80,3 +82,24 @@ def test_losses(beta, batch):
     with OneDevice():
         for value in (beta_divergence(V, W, H, beta), kkt_residual(V, W, H, beta), penalty_value(PENALTY, W, H)):
             assert (value.device.type, value.shape) == ("meta", batch)
+
+
+@pytest.mark.parametrize("f", [extrapolated_step, pgd_step, mu_step])
+def test_penalties_of_rows(f):
+    V, state = start()
+    state = momentum(state) if f is extrapolated_step else state
+    with OneDevice():
+        state = f(V, state, penalty=Penalty(l1_W=torch.empty(6, device="meta")))
+    assert state.W.device.type == "meta"
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept weights", "new weights"])
+@pytest.mark.parametrize("beta", [0.5, 1, 2, 3])
+def test_batches(beta, kept):
+    V, (W, H, _) = start()
+    stream = stream_start(H)
+    with OneDevice():
+        for _ in range(2):
+            w, f = batch_weights(V, stream.H, W if kept else None, beta, l1=0.1)
+            stream = stream_step(V, w, stream, beta, l1=0.1, l2=0.1, rho=0.5)
+    assert {f.device.type, stream.H.device.type, stream.P.device.type} == {"meta"}

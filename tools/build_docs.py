@@ -85,9 +85,12 @@ class Page(HTMLParser):
 
 
 def broken_links(site):
-    "Links inside the site that lead to no file, or to no element in the page"
-    pages = {p.resolve(): Page(p.read_text(encoding="utf-8")) for p in site.rglob("*.html")}
+    "Links inside the site that lead to no file, or to no element in the page, or were left as Markdown"
+    texts = {p.resolve(): p.read_text(encoding="utf-8") for p in site.rglob("*.html")}
+    pages = {p: Page(text) for p, text in texts.items()}
     for p, page in pages.items():
+        for link in re.findall(r"\]\([\w/.]+\.ipynb[^)]*\)", texts[p]):
+            yield f"{p.relative_to(site.resolve())}: {link} is not rendered; a public name in backticks links by itself"
         for link in page.links:
             u = urlsplit(link)
             if u.scheme or u.netloc:
