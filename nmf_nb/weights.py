@@ -95,7 +95,7 @@ def solve_weights(
     return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
 
 # %% ../nbs/06b_weights.ipynb #f85f8f6f
-def _padded(V: DataMatrix, k: int, size: int = 1 << 20):
+def _padded(V: DataMatrix, k: int, size: int = 1 << 18):
     "Yield (rows, columns, values, marks) of the stored entries, padded; a mark says missing, or where few are observed, real."
     crow, cols, values = V.V.crow_indices(), V.V.col_indices(), V.values.double()
     length = crow.diff()
@@ -136,7 +136,7 @@ def _kl_value(Hc: Tensor, v: Tensor, w: Tensor, s: Tensor, l2: Tensor) -> Tensor
 
 # %% ../nbs/06b_weights.ipynb #1cddfd66
 def newton_rows(
-    Hc: Tensor,  # (b,L,k) float64, the topics at the entries of each row; topics sum to about 1 over all words
+    Hc: Tensor,  # (b,L,k) float64, the topics at the entries of each row, each entry in any unit
     v: Tensor,  # (b,L) float64, the entries, 0 where padded
     s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: the topic's sum, and an L1 penalty
     l2: Tensor,  # (k,) weights of half its squares
@@ -145,26 +145,32 @@ def newton_rows(
     "Minimise (4) for each row by projected Newton steps, from equal weights."
     k = Hc.shape[-1]
     w = (v.sum(1, keepdim=True) / k).expand(-1, k).clone()
-    ridge = torch.eye(k, dtype=w.dtype, device=w.device)
+    ridge, s = torch.eye(k, dtype=w.dtype, device=w.device), s.expand_as(w)
+    todo = torch.arange(len(w), device=w.device)
     for _ in range(rounds):
-        x = (Hc @ w[..., None])[..., 0]
+        wt, st, x = w[todo], s[todo], (Hc @ w[todo][..., None])[..., 0]
         r = torch.where(v > 0, v / x, 0.0)
-        g = s + l2 * w - (r[:, None] @ Hc)[:, 0]
+        g = st + l2 * wt - (r[:, None] @ Hc)[:, 0]
         A = Hc.mT @ (torch.where(v > 0, r / x, 0.0)[..., None] * Hc) + torch.diag(l2)
         A = A + (1e-12 * A.diagonal(dim1=1, dim2=2).amax(1)[:, None, None].clamp_min(1e-200)) * ridge
-        p = nnls(A, (A @ w[..., None])[..., 0] - g) - w
+        p = nnls(A, (A @ wt[..., None])[..., 0] - g, wt > 0) - wt
         slope = (g * p).sum(1)
-        if (-slope <= 1e-14 * v.sum(1)).all():
+        more = -slope > 1e-14 * v.sum(1)  # a row that is this close takes one whole step and is done
+        step = torch.where(more, _step_length(Hc, v, wt, p, slope, st, l2), 1.0)
+        w[todo], more = wt + step[:, None] * p, more & (step > 0)
+        if not more.any():
             break
-        w = w + _step_length(Hc, v, w, p, slope, s, l2)[:, None] * p
+        todo, Hc, v = todo[more], Hc[more], v[more]  # rows that are done stand still
     return torch.where(s > 0, w.clamp_min(0), 0.0)  # a topic that has none of the entries is not needed
 
 # %% ../nbs/06b_weights.ipynb #a50172a1
 def _step_length(Hc, v, w, p, slope, s, l2) -> Tensor:
-    "The first of 1, 1/2, 1/4, ... at which each row's objective falls by enough; 0 if none does."
+    "The first of c, c/2, c/4, ... at which each row's objective falls by enough; 0 if none does. c keeps a tenth of each x."
     now, step = _kl_value(Hc, v, w, s, l2), torch.zeros_like(slope)
-    for size in (0.5**i for i in range(30)):
-        there = _kl_value(Hc, v, w + size * p, s, l2)
+    x, move = (Hc @ torch.stack([w, p], -1)).unbind(-1)
+    c = torch.where((v > 0) & (move < 0), -0.9 * x / move, 1.0).amin(-1).clamp_max(1)
+    for size in (c * 0.5**i for i in range(30)):
+        there = _kl_value(Hc, v, w + size[:, None] * p, s, l2)
         step = torch.where((step == 0) & (there <= now + 1e-4 * size * slope), size, step)
         if (step > 0).all():
             break
@@ -187,8 +193,10 @@ def solve_weights_kl(
     if alive.any() and V.values.numel():
         for rows, cols, v, gap in _padded(V, len(scale)):
             Hc = Ht[cols]
-            v = torch.where(Hc.amax(-1) > 0, v, 0.0)  # a word that no topic has cannot be explained
-            found = newton_rows(Hc, v, _seen(1.0, Hc, gap, V) + l1 / scale, l2 / scale**2) / scale
+            top, s_seen = Hc.amax(-1), _seen(1.0, Hc, gap, V) + l1 / scale
+            v = torch.where(top > 0, v, 0.0)  # a word that no topic has cannot be explained
+            Hc = Hc / torch.where(top > 0, top, 1.0)[..., None]  # adds a constant to (4), and keeps rare words in range
+            found = newton_rows(Hc, v, s_seen, l2 / scale**2) / scale
             W[rows] = W[rows].masked_scatter(alive.expand(len(rows), -1), found)
     return W.to(H.dtype)
 
