@@ -140,11 +140,13 @@ def newton_rows(
     v: Tensor,  # (b,L) float64, the entries, 0 where padded
     s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: the topic's sum, and an L1 penalty
     l2: Tensor,  # (k,) weights of half its squares
+    guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
     rounds: int = 60,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
-    "Minimise (4) for each row by projected Newton steps, from equal weights."
+    "Minimise (4) for each row by projected Newton steps."
     k = Hc.shape[-1]
     w = (v.sum(1, keepdim=True) / k).expand(-1, k).clone()
+    w = w if guess is None else torch.lerp(guess, w, 1e-3)  # inside, where every x is positive
     ridge, s = torch.eye(k, dtype=w.dtype, device=w.device), s.expand_as(w)
     todo = torch.arange(len(w), device=w.device)
     for _ in range(rounds):
@@ -182,6 +184,7 @@ def solve_weights_kl(
     H: Tensor,  # (k,m) components, 0 or more
     l1: float = 0.0,  # weight of the sum of W, 0 or more
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
+    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time, not more
 ) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
     "Return the best `W >= 0` for fixed `H` and the Kullback-Leibler divergence."
     V = V.to_csr()
@@ -196,7 +199,8 @@ def solve_weights_kl(
             top, s_seen = Hc.amax(-1), _seen(1.0, Hc, gap, V) + l1 / scale
             v = torch.where(top > 0, v, 0.0)  # a word that no topic has cannot be explained
             Hc = Hc / torch.where(top > 0, top, 1.0)[..., None]  # adds a constant to (4), and keeps rare words in range
-            found = newton_rows(Hc, v, s_seen, l2 / scale**2) / scale
+            near = None if guess is None else guess[rows][:, alive].double() * scale
+            found = newton_rows(Hc, v, s_seen, l2 / scale**2, near) / scale
             W[rows] = W[rows].masked_scatter(alive.expand(len(rows), -1), found)
     return W.to(H.dtype)
 
@@ -207,7 +211,7 @@ def solve_rows(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float = 0.0,  # weight of the sum of W
     l2: float = 0.0,  # weight of half the sum of squares of W
-    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta 2
+    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta 1 and 2
     max_iter: int = 2000,  # multiplicative updates at most, for beta other than 1 and 2
 ) -> Tensor:  # (n,k) weights, 0 or more
     "Return weights for fixed `H`: the best ones for beta 1 and 2, else a stationary point."
@@ -215,7 +219,7 @@ def solve_rows(
     if beta == 2:
         return solve_weights(V, H, guess, l1, l2)
     if beta == 1:
-        return solve_weights_kl(V, H, l1, l2)
+        return solve_weights_kl(V, H, l1, l2, guess)
     total = V @ H.new_ones(V.shape[1], 1)
     Wt = (total / H.sum().clamp_min(torch.finfo(H.dtype).tiny)).mT.expand(len(H), -1)
     done = torch.zeros(V.shape[0], dtype=torch.bool, device=V.device)
