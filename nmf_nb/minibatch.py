@@ -9,8 +9,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import chain, groupby
+from functools import partial
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -23,13 +23,14 @@ from torch import Tensor
 from torch.nn.functional import threshold_
 
 from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_value, weighs
-from .hals import hals_sweep
+from .exchange import improve
+from .hals import extrapolated_step, hals_sweep, momentum
 from .init import weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
-from .mu import mu_exponent, mu_parts_H, mu_step_H
-from .nmf import NMF, Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
-from .nmf import _start, _Tasks, _tensor, _weights, check_number
-from .train import Look, Progress
+from .mu import mu_exponent, mu_parts_H, mu_step, mu_step_H
+from .nmf import Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
+from .nmf import _start, _Tasks, _weights, check_number
+from .train import Look, Progress, iterate
 
 # %% auto #0
 __all__ = ['Stream', 'stream_start', 'stream_step', 'batch_weights', 'hals_rounds', 'kept_share', 'Calm', 'is_stream',
@@ -233,42 +234,65 @@ def _steps(model, give: Callable, stream: Stream, W: Tensor | None, task: _Task,
             stream = after
 
 # %% ../nbs/08_minibatch.ipynb #e34d20b1
-def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, watch: Callable) -> tuple[Stream, list, str]:
+def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, seen: _Seen) -> tuple[Stream, list, str]:
     "Go through the steps until the fit rests or somebody interrupts: the stream, its history, why it stopped."
-    began, history = time.perf_counter(), []
+    began, history, i = time.perf_counter(), [], 0
+    rows, sums = 0, torch.full((2,), math.nan, dtype=torch.float64, device=stream.H.device)
     try:
         for i, batches in groupby(steps, key=itemgetter(0)):
-            rows, sums, rest = 0, 0.0, False
+            rows, sums, rest = 0, torch.zeros_like(sums), False
             for _, b, f, d, after, before in batches:
                 stream, rows, sums = after, rows + b, sums + torch.stack([f, d])
+                seen.batch(stream.steps, f, b)
                 rest = calm is not None and calm(f.item() / b, after.H, before.H)
                 if rest:
                     break
-            f, d = (sums * task.unit).tolist()
-            seconds = time.perf_counter() - began
-            history.append({"step": i, "seconds": seconds, "rows": rows, "objective": f, "divergence": d})
+            history.append(_record(i, began, rows, sums * task.unit))
+            f = history[-1]["objective"]
             still = calm is None and i > 1 and history[-2]["objective"] - f < model.tol * history[0]["objective"]
-            if watch(Look(i, seconds, f, math.nan), stream) or rest or still:
+            if seen.a_pass(Look(i, history[-1]["seconds"], f, math.nan), stream) or rest or still:
                 return stream, history, "rest"
     except KeyboardInterrupt:
         kept = f"interrupted after {stream.steps} batches; the components are kept"
         warnings.warn(kept, ConvergenceWarning, stacklevel=5)
-        return stream, history or [{"step": 0, "objective": math.nan, "divergence": math.nan}], "interrupt"
+        if rows or not history:
+            history.append(_record(i, began, rows, sums * task.unit))
+        return stream, history, "interrupt"
     return stream, history, "max_iter"
 
+
+def _record(i: int, began: float, rows: int, sums: Tensor) -> dict:
+    "A pass, or what there was of it, for the history."
+    f, d = sums.tolist()
+    return {"step": i, "seconds": time.perf_counter() - began, "rows": rows, "objective": f, "divergence": d}
+
 # %% ../nbs/08_minibatch.ipynb #227e3226
-@contextmanager
-def _watched(model, X, y, task: _Task, like: Callable) -> Iterator[Callable]:
-    "What is called after each pass: scikit-learn's callbacks, and the progress."
+class _Seen:
+    "Tells scikit-learn's callbacks of each pass, and the progress of each batch; use it in a `with` statement."
 
-    def fitted(look, stream):
-        return {"components_": like(stream.H * _power(task.p)), "n_components_": len(stream.H)}
+    def __init__(self, model, X, y, task: _Task, like: Callable, total: int | None):
+        def fitted(look, stream):
+            return {"components_": like(stream.H * _power(task.p)), "n_components_": len(stream.H)}
 
-    tasks = _Tasks(model, X, y, fitted, "pass", 1)
-    with ExitStack() as stack:
-        watchers = [tasks, *([stack.enter_context(Progress(model.max_iter))] if model.verbose else [])]
-        yield lambda look, stream: any([w(look, stream) for w in watchers])
-    tasks.close()
+        self.a_pass = _Tasks(model, X, y, fitted, "pass", 1)
+        self.progress, self.unit, self.began = (
+            Progress(total) if model.verbose else None,
+            task.unit,
+            time.perf_counter(),
+        )
+
+    def batch(self, steps: int, f: Tensor, b: int) -> None:
+        if self.progress:
+            self.progress(Look(steps, time.perf_counter() - self.began, f.item() * self.unit / b, math.nan))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *error):
+        if self.progress:
+            self.progress.__exit__()
+        if kind is None:
+            self.a_pass.close()
 
 
 def _warn(model, history: list, reason: str) -> None:
@@ -306,10 +330,10 @@ def _fit_data(model: MiniBatchNMF, X, y, W, H):
     task, problem = _task(model, V, _check_batches(model, min(V.shape)), n)
     start, size = _start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
     batches, calm = _cut(problem.V, size), Calm(model.tol, model.max_no_improvement, min(1.0, size / (n + 1)))
-    with _watched(model, X, y, task, like) as watch:
+    with _Seen(model, X, y, task, like, len(batches) * model.max_iter) as seen:
         stream = stream_start(start.H)
         steps = _steps(model, lambda: batches, stream, start.W.clone(), task, model.max_iter)
-        stream, history, reason = _passes(model, steps, stream, task, calm, watch)
+        stream, history, reason = _passes(model, steps, stream, task, calm, seen)
         W = _weights(model, V, _set(model, stream, task, like))
         _measure(model, problem, W * _power(-task.p), stream.H)
     _warn(model, history, reason)
@@ -333,21 +357,23 @@ def _stacked(pieces: list):
     "Batches as one matrix; the first one alone where they are tensors."
     if sp.issparse(pieces[0]):
         return sp.vstack(pieces, format="csr")
-    return pieces[0] if torch.is_tensor(pieces[0]) else np.concatenate([np.asarray(piece) for piece in pieces])
+    if torch.is_tensor(pieces[0]):
+        return pieces[0] if pieces[0].layout != torch.strided else torch.cat(pieces)
+    return np.concatenate([np.asarray(piece) for piece in pieces])
 
 # %% ../nbs/08_minibatch.ipynb #e54d845d
-def _stream_H(model: MiniBatchNMF, V: DataMatrix, pieces: list, problem, k: int, H) -> Tensor:
+def _stream_H(model: MiniBatchNMF, problem, pieces: list, k: int, H) -> Tensor:
     "The components to begin a stream with, in the units of the task."
-    if model.init == "custom" or len(pieces) == 1:
+    V, beta = problem.plain, problem.beta
+    if model.init == "custom":
         return _start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
-    shared = {
-        name: getattr(model, name) for name in ("init", "beta_loss", "random_state", "alpha_W", "alpha_H", "l1_ratio")
-    }
-    solver = "cd" if problem.beta == 2 else "mu"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        begun = NMF(k, solver=solver, max_iter=50, tol=1e-3, device=model.device, **shared).fit(_stacked(pieces))
-    H = _tensor(begun.components_).to(V.device, V.dtype) * _power(-problem.p)
+    for piece in pieces[1:]:
+        check_beta(_data(model, piece)[0], beta)
+    V = _scale(_data(model, _stacked(pieces))[0], problem.p)
+    state = _start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
+    step = extrapolated_step if beta >= 1 else partial(mu_step, beta=beta)
+    state = next(islice(iterate(step, V, momentum(state) if beta >= 1 else state), 50, None))
+    H = improve(V, state).H if beta >= 1 else state.H
     return torch.maximum(H, 0.01 * H.mean(1, keepdim=True))
 
 # %% ../nbs/08_minibatch.ipynb #2ede8e44
@@ -362,11 +388,13 @@ def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
     task, problem = _task(model, V, _check_batches(model, min(V.shape)), model.total_samples)
     taken = _first_rows(chain([first], pieces), 400 * k)
     waiting = [chain(taken, pieces)]
-    stream = stream_start(_stream_H(model, V, taken, problem, k, H))
+    stream = stream_start(_stream_H(model, problem, taken, k, H))
     give = lambda: _read(model, waiting.pop() if waiting else X(), task.p)  # noqa: E731
-    with _watched(model, None, y, task, like) as watch:
-        steps = _steps(model, give, stream, None, task, model.max_iter if callable(X) else 1)
-        stream, history, reason = _passes(model, steps, stream, task, None, watch)
+    passes = model.max_iter if callable(X) else 1
+    total = passes * math.ceil(model.total_samples / V.shape[0]) if model.total_samples else None
+    with _Seen(model, None, y, task, like, total) as seen:
+        steps = _steps(model, give, stream, None, task, passes)
+        stream, history, reason = _passes(model, steps, stream, task, None, seen)
         _set(model, stream, task, like)
     if callable(X):
         _warn(model, history, reason)

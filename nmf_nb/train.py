@@ -186,6 +186,7 @@ def curve_html(
     height: int = 24,  # pixels
 ) -> str:  # one line of HTML, no script
     "Return a line that says where a fit is, with its objective as a curve on a log axis."
+    history = [*history[: -1 : 1 + len(history) // width], history[-1]]  # a point for each pixel is enough
     logs = [math.log10(max(np.min(look.objective), 1e-300)) for look in history]
     low, span = min(logs), max(max(logs) - min(logs), 1e-12)
     last = max(history[-1].step, 1)
@@ -209,7 +210,7 @@ class Progress:
 
     def __init__(
         self,
-        max_iter: int,  # steps at most
+        max_iter: int | None,  # steps at most, if anybody knows
         notebook: bool | None = None,  # HTML in place of a bar on stderr; None asks whether a kernel runs this
     ):
         self.notebook = _in_notebook() if notebook is None else notebook
