@@ -45,3 +45,14 @@ def test_scikit_learns_file(tmp_path):
     )
     assert result.returncode == 0, result.stdout[-3000:]
     assert "1 deselected" in result.stdout
+
+
+def test_array_api():
+    "Its checks with arrays of other libraries, which run only where SciPy is told of them before it is imported"
+    chosen = [__file__, "-k", "test_check_estimator and array_api", "-q", "-rs", "-n0", "-p", "no:cacheprovider"]
+    run = [sys.executable, "-m", "pytest", *chosen]
+    result = subprocess.run(run, capture_output=True, text=True, env={**os.environ, "SCIPY_ARRAY_API": "1"})
+    assert result.returncode == 0, result.stdout[-3000:]
+    skipped = [line for line in result.stdout.splitlines() if line.startswith("SKIPPED")]
+    no_device = ("cupy", "CUDA", "dpnp", "MPS", "XPU")
+    assert all(any(name.lower() in line.lower() for name in no_device) for line in skipped), skipped
