@@ -637,11 +637,24 @@ def non_negative_factorization(
     H=None,  # (k,m) start for init="custom"; the components themselves for update_H=False
     n_components: int | str | None = "auto",  # components; "auto" takes those of H, else the columns of X
     *,
+    init: str | None = None,  # this and what follows as in `NMF`
     update_H: bool = True,  # False solves W for the given H
-    **parameters,  # of `NMF`
+    solver: str = "cd",
+    beta_loss: float | str = "frobenius",
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    alpha_W: float = 0.0,
+    alpha_H: float | str = "same",
+    l1_ratio: float = 0.0,
+    random_state=None,
+    verbose: int = 0,
+    shuffle: bool = False,
+    **ours,  # device, n_init, missing_values, fixed_components
 ) -> tuple[np.ndarray, np.ndarray, int]:  # W (n,k), H (k,m), iterations
     "Factorise `X`, or with `update_H=False` find the weights for given components."
-    model = NMF(n_components, **parameters)
+    options = {"solver": solver, "beta_loss": beta_loss, "tol": tol, "max_iter": max_iter, "alpha_W": alpha_W}
+    options |= {"alpha_H": alpha_H, "l1_ratio": l1_ratio, "random_state": random_state, "verbose": verbose}
+    model = NMF(n_components, init=init, shuffle=shuffle, **options, **ours)
     if update_H:
         W = model.fit_transform(X, W=W, H=H)
         return W, model.components_, model.n_iter_
