@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 # %% auto #0
@@ -39,11 +39,15 @@ def write_tensors(
     tensors: dict[str, Tensor],  # by name, on any device
 ) -> None:
     "Write tensors and a header into one file."
-    path, text = Path(path), json.dumps(header)
+    path, text = Path(path).resolve(), json.dumps(header)  # where the path is a link, what it leads to
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     data = {name: A.detach().cpu().contiguous().clone() for name, A in tensors.items()}
     meta = {"nmf_nb": kind, "format": str(FORMAT), "header": text, "sha256": _checksum(text, data)}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        save_file(data, Path(folder) / "whole", meta)
+        with open(Path(folder) / "whole", "wb") as file:
+            file.write(save(data, meta))
+            os.fsync(file.fileno())
         os.replace(Path(folder) / "whole", path)
 
 # %% ../nbs/05b_files.ipynb #447884d3
@@ -53,6 +57,8 @@ def read_tensors(
     device: str = "cpu",  # where to put the tensors
 ) -> tuple[dict, dict[str, Tensor]]:  # the header, and the tensors by name
     "Read what `write_tensors` has written; raise ValueError for any other file."
+    if Path(path).is_dir():
+        raise ValueError(f"{path}: a folder, not a file of nmf_nb; give the file in it")
     try:
         with safe_open(path, "pt") as file:
             meta, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}

@@ -275,6 +275,7 @@ class _Seen:
             return {"components_": like(stream.H * _power(task.p)), "n_components_": len(stream.H)}
 
         self.a_pass = _Tasks(model, X, y, fitted, "pass", 1)
+        self.a_pass(Look(0, 0.0, math.nan, math.nan), None)  # the first pass begins
         self.progress, self.unit, self.began = (
             Progress(total) if model.verbose else None,
             task.unit,

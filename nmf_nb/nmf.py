@@ -427,10 +427,11 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self,
         X,  # (n,m) dense or sparse data, 0 or more
         y=None,  # ignored
+        missing=None,  # (n,m) bool mask of entries that are not known
     ) -> float:  # 0 or less, higher is better
         "Return minus the divergence per row of `X` from its best approximation."
         check_is_fitted(self)
-        V, _ = _data(self, X)
+        V, _ = _data(self, X, missing)
         return _score(self, V)
 
     def save(
@@ -480,8 +481,14 @@ def _pack(value, name: str, tensors: dict):
         kind, keys, *rest = value.get_state()
         return {"RandomState": [kind, keys.tolist(), *rest]}
     if torch.is_tensor(value) or isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        tensors[name] = _tensor(value)
-        return {"tensor": name}
+        A = _tensor(value)
+        turned = A.ndim > 1 and A.mT.is_contiguous() and not A.is_contiguous()  # products may round by the order
+        tensors[name] = A.mT if turned else A
+        return {"turned" if turned else "tensor": name}
+    if isinstance(value, dict):
+        return {"dict": value}
+    if hasattr(value, "to_numpy"):  # a table
+        return _pack(value.to_numpy(), name, tensors)
     if isinstance(value, np.ndarray):
         return {"strings": value.tolist()}
     if isinstance(value, np.generic):
@@ -500,14 +507,15 @@ def _unpack(value, tensors: dict):
         state = np.random.RandomState()
         state.set_state(tuple(held))
         return state
-    make = {"tensor": lambda: tensors[held].numpy(), "strings": lambda: np.array(held, dtype=object)}
+    make = {"tensor": lambda: tensors[held].numpy(), "turned": lambda: tensors[held].numpy().T}
+    make |= {"strings": lambda: np.array(held, dtype=object), "dict": lambda: held}
     return make[kind]() if kind in make else tuple(_unpack(v, tensors) for v in held)
 
 # %% ../nbs/07_nmf.ipynb #8045011b
 def _save(model: Factorisation, path) -> None:
     "Write the parameters and the fitted attributes of a model."
     tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
-    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith("_stream")}
+    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith(("_stream", "_sklearn_output_config"))}
     parts = {"params": model.get_params(deep=False), "attributes": kept}
     header = {part: {k: _pack(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
     header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}

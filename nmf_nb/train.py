@@ -142,7 +142,8 @@ def fit(
                 break
     except KeyboardInterrupt:
         reason = "interrupt"
-        history.append(look(i, began, state=state))
+        if not history or history[-1].step != i:
+            history.append(look(i, began, state=state))
     _warn(history, reason, tol, kkt_tol)
     return Fit(state, history, reason)
 
