@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from numbers import Real
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def beta_of(
     names = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
     if isinstance(loss, str) and loss in names:
         return names[loss]
-    if isinstance(loss, Real) and not isinstance(loss, bool) and math.isfinite(loss):
+    if isinstance(loss, Real) and not isinstance(loss, bool) and abs(loss) <= sys.float_info.max:
         return float(loss)
     raise ValueError(f"beta_loss={loss!r}; it must be a finite number or one of {', '.join(map(repr, names))}")
 
@@ -167,7 +168,7 @@ def penalty_of(
     "Return scikit-learn's penalty."
     alpha_H = alpha_W if alpha_H == "same" else alpha_H
     for name, value, top in (("alpha_W", alpha_W, math.inf), ("alpha_H", alpha_H, math.inf), ("l1_ratio", l1_ratio, 1)):
-        if not isinstance(value, Real) or not 0 <= value <= top or value == math.inf:
+        if not isinstance(value, Real) or not 0 <= value <= min(top, sys.float_info.max):
             raise ValueError(f"{name}={value!r}; it must be a number from 0 to {top:g}")
     W, H = alpha_W * V.shape[1], alpha_H * (V.shape[0] if n is None else n)
     return Penalty(W * l1_ratio, W * (1 - l1_ratio), H * l1_ratio, H * (1 - l1_ratio))

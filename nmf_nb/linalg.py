@@ -134,7 +134,9 @@ class DataMatrix:
 
     def double(self) -> DataMatrix:  # (n,m)
         "The data in float64; itself where it is that already."
-        return self if self.dtype is torch.float64 else DataMatrix(self.V.double(), lambda: self.Vt.double())
+        if self.dtype is torch.float64:
+            return self
+        return DataMatrix(self.V.double(), lambda: self.Vt.double(), self.hidden, self.observed_only)
 
     def to_csr(self) -> DataMatrix:  # (n,m)
         "The data in CSR, with its missing entries among the stored ones; itself where it is that already."

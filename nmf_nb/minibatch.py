@@ -306,7 +306,7 @@ def _warn(model, history: list, reason: str) -> None:
 # %% ../nbs/08_minibatch.ipynb #e1958d17
 def _check_batches(model: MiniBatchNMF, size: float) -> float:
     "Raise unless the parameters can be fitted with; return beta."
-    for name, least in (("batch_size", 1), ("fresh_restarts_max_iter", 1)):
+    for name, least in (("batch_size", 1), ("fresh_restarts_max_iter", 1), ("max_iter", 1)):
         check_number(name, getattr(model, name), least, whole=True)
     for name in ("max_no_improvement", "transform_max_iter", "total_samples"):
         if getattr(model, name) is not None:

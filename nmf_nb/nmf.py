@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -76,8 +77,9 @@ def check_number(
 ) -> None:
     "Raise ValueError unless a parameter is a number in its range."
     kind = Integral if whole else Real
-    if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)) or not least <= value <= most:
-        what, upto = "a whole number" if whole else "a number", "or more" if most == math.inf else f"to {most:g}"
+    most, known = min(most, sys.maxsize if whole else sys.float_info.max), not isinstance(value, (bool, np.bool_))
+    if not (isinstance(value, kind) and known and least <= value <= most):
+        what, upto = "a whole number" if whole else "a number", "or more" if most > 1e15 else f"to {most:g}"
         raise ValueError(f"{name}={value!r}; it must be {what} of {least:g} {upto}")
 
 # %% ../nbs/07_nmf.ipynb #7e439b72
@@ -119,7 +121,14 @@ def _seed(random_state) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 # %% ../nbs/07_nmf.ipynb #13b95650
-def _like(X) -> Callable:
+def _like(X, dtype: torch.dtype) -> Callable:
+    "What turns a tensor into the kind of array that is wanted, and into its type."
+    top = torch.finfo(dtype).max
+    like = _kind(X)
+    return lambda A: like(A if A.dtype is dtype else A.clamp(-top, top).to(dtype))
+
+
+def _kind(X) -> Callable:
     "What turns a tensor into the kind of array that is wanted."
     if (
         not get_config()["array_api_dispatch"]
@@ -138,17 +147,18 @@ def _tensor(A) -> Tensor:
     if torch.is_tensor(A):
         return A.detach().clone()
     dispatched = get_config()["array_api_dispatch"] and not isinstance(A, (np.ndarray, list, tuple))
-    return torch.tensor(np.asarray(move_to(A, xp=np, device="cpu") if dispatched else A))
+    A = np.asarray(move_to(A, xp=np, device="cpu") if dispatched else A)
+    return torch.tensor(A if A.dtype == object else np.ascontiguousarray(A).reshape(A.shape))
 
 # %% ../nbs/07_nmf.ipynb #7ebe4389
 def _data(model, X, missing=None, reset: bool = False) -> tuple[DataMatrix, Callable]:
     "The data on the device, checked, and what turns a tensor into the kind of array that is wanted."
     nan = model.missing_values
-    if nan is not None and not (isinstance(nan, Real) and math.isnan(nan)):
+    if nan is not None and not (isinstance(nan, (float, np.floating)) and math.isnan(nan)):
         raise ValueError(
             f"missing_values={nan!r}; it must be None or np.nan: mark other gaps with fit(X, missing=mask)"
         )
-    like, name = _like(X), f"{type(model).__name__} (input X)"
+    given, name, beta = X, f"{type(model).__name__} (input X)", beta_of(model.beta_loss)
     foreign = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
     if torch.is_tensor(X) or foreign:
         X = X if torch.is_tensor(X) else _tensor(X)
@@ -159,7 +169,8 @@ def _data(model, X, missing=None, reset: bool = False) -> tuple[DataMatrix, Call
         X = validate_data(model, X, reset=reset, **kinds)
     if nan is not None and missing is not None:
         raise ValueError("missing_values=np.nan and missing= are both given; give one, with its gaps as the other's")
-    return data_matrix(X, model.device, missing="nan" if nan is not None else missing, name=name), like
+    V = data_matrix(X, model.device, missing="nan" if nan is not None else missing, name=name)
+    return V if beta in (1, 2) else V.double(), _like(given, V.dtype)  # float32 may not hold other powers
 
 # %% ../nbs/07_nmf.ipynb #1430b412
 class _Problem(NamedTuple):
@@ -208,7 +219,7 @@ def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
     return _Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, _power(2 * p * beta))
 
 # %% ../nbs/07_nmf.ipynb #74ee3c37
-def _given(V: DataMatrix, k: int, name: str, A, start: bool = True) -> Tensor:
+def _given(V: DataMatrix, k: int, name: str, A, beta: float, start: bool = True) -> Tensor:
     "A factor that the user gives, checked, on the device."
     A, whom, shape = _tensor(A), f"NMF (input {name})", (V.shape[0], k) if name == "W" else (k, V.shape[1])
     if A.ndim != 2:
@@ -222,7 +233,7 @@ def _given(V: DataMatrix, k: int, name: str, A, start: bool = True) -> Tensor:
     check_nonnegative(A, whom)
     if start and not A.any():
         raise ValueError(f"Array passed to {whom} is full of zeros; a start needs positive entries")
-    if A.is_floating_point() and A.dtype != V.dtype:
+    if A.is_floating_point() and A.dtype != V.dtype and beta in (1, 2):
         raise TypeError(f"{name} should have the same dtype as X. Got {A.dtype}, and X is {V.dtype}; cast one of them")
     return A.to(V.device, V.dtype)
 
@@ -272,7 +283,7 @@ def _start(model, problem: _Problem, k: int, W, H, F: Tensor | None, size: float
     if model.init == "custom" and model.n_init == 1:
         if W is None or H is None:
             raise ValueError("init='custom' needs both W and H; give them to fit_transform, or choose another init")
-        W, H = (_given(V, k, name, A)[None] * small for name, A in (("W", W), ("H", H)))
+        W, H = (_given(V, k, name, A, problem.beta)[None] * small for name, A in (("W", W), ("H", H)))
     else:
         if W is not None or H is not None:
             ignored = (
@@ -334,7 +345,8 @@ def _records(history: list[Look], unit: float) -> list[dict]:
     rows = []
     for step, seconds, objective, _ in history:
         f = np.atleast_1d(objective) * unit
-        rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": float(np.ptp(f))})
+        spread = float(np.ptp(f)) if np.isfinite(f).all() else 0.0 if len(f) == 1 else math.inf
+        rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": spread})
     return rows
 
 
@@ -470,7 +482,7 @@ def _components_on(model, V: DataMatrix) -> Tensor:
 def _score(model, V: DataMatrix) -> float:
     "Minus the divergence per row, in float64."
     H = _components_on(model, V)
-    W, D = _weights(model, V, H), V if V.hidden is not None or V.observed_only else V.double()
+    W, D = _weights(model, V, H), V.double()
     H, W = H.to(D.dtype), W.to(D.dtype)
     return -max(beta_divergence(D, W, H, beta_of(model.beta_loss)).item(), 0.0) / V.shape[0]
 
@@ -672,6 +684,6 @@ def non_negative_factorization(
         warnings.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2)
     V, like = _data(model, X, reset=True)
     model._n_components = _components(model, V.shape[1], H)
-    _check_parameters(model, model.solver, math.inf)
-    H = _given(V, model._n_components, "H", H, start=False)
+    beta = _check_parameters(model, model.solver, math.inf)
+    H = _given(V, model._n_components, "H", H, beta, start=False)
     return like(_weights(model, V, H)), like(H), 0
