@@ -10,6 +10,7 @@ import sys
 from numbers import Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,7 +78,8 @@ def beta_of(
     if isinstance(loss, str) and loss in names:
         return names[loss]
     if isinstance(loss, Real) and not isinstance(loss, bool) and abs(loss) <= sys.float_info.max:
-        return float(loss)
+        named = [b for b in (0.0, 1.0, 2.0) if abs(loss - b) < 1e-6]  # near them (6) cancels
+        return named[0] if named else float(loss)
     raise ValueError(f"beta_loss={loss!r}; it must be a finite number or one of {', '.join(map(repr, names))}")
 
 # %% ../nbs/01_divergence.ipynb #ad11556c
@@ -127,7 +129,7 @@ def beta_divergence(
     if beta == 2 and V.hidden is None and not V.observed_only:
         return 0.5 * squared_error(V, W, H)
     v, x = V.values, sampled(V, W, H)
-    if V.observed_only or not V.is_sparse:
+    if V.observed_only or not V.is_sparse or beta <= 0:  # below 0 every entry is stored: see `check_beta`
         d = _each(v, x, beta)
         d = d if V.hidden is None else d.masked_fill(V.hidden, 0.0)
         return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
@@ -166,11 +168,12 @@ def penalty_of(
     n: float | None = None,  # rows, a row of weight 2 counted twice; None: those of V
 ) -> Penalty:  # the weights of equation (8)
     "Return scikit-learn's penalty."
-    alpha_H = alpha_W if alpha_H == "same" else alpha_H
+    alpha_H = alpha_W if isinstance(alpha_H, str) and alpha_H == "same" else alpha_H
     for name, value, top in (("alpha_W", alpha_W, math.inf), ("alpha_H", alpha_H, math.inf), ("l1_ratio", l1_ratio, 1)):
-        if not isinstance(value, Real) or not 0 <= value <= min(top, sys.float_info.max):
+        number = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(number, Real) or not 0 <= number <= min(top, sys.float_info.max):
             raise ValueError(f"{name}={value!r}; it must be a number from 0 to {top:g}")
-    W, H = alpha_W * V.shape[1], alpha_H * (V.shape[0] if n is None else n)
+    W, H = float(alpha_W) * V.shape[1], float(alpha_H) * (V.shape[0] if n is None else n)
     return Penalty(W * l1_ratio, W * (1 - l1_ratio), H * l1_ratio, H * (1 - l1_ratio))
 
 # %% ../nbs/01_divergence.ipynb #7f659026

@@ -25,11 +25,11 @@ from torch.nn.functional import threshold_
 from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_value, weighs
 from .exchange import improve
 from .hals import extrapolated_step, hals_sweep, momentum
-from .init import weights_for
+from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
 from .mu import mu_exponent, mu_parts_H, mu_step, mu_step_H
 from .nmf import Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
-from .nmf import _start, _Tasks, _weights, check_number
+from .nmf import _seed, _start, _Tasks, _weights, check_number
 from .train import Look, Progress, iterate
 
 # %% auto #0
@@ -81,6 +81,7 @@ def stream_step(
         P, Q = (root * push, push) if stream.steps == 0 else (stream.P, stream.Q)
         P, Q, mass = (pull * root).add_(P, alpha=rho), push + rho * Q, 0.0
         new = (P / Q.clamp_min(least)).pow_(gamma)
+    new = torch.where(Q.diagonal()[:, None] > 0 if beta == 2 else Q > 0, new, H)  # what no row has had stays
     return Stream(threshold_(new, least, 0.0), P, Q, mass, stream.rows + b, stream.steps + 1)
 
 # %% ../nbs/08_minibatch.ipynb #d3f58809
@@ -100,7 +101,7 @@ def batch_weights(
             W = hals_rounds(G.to(H.dtype), B, weights_for(V, H), l1, l2, rounds)
         else:
             push = W @ G.to(W.dtype) + l1 + l2 * W
-            W = W * (B / push.clamp_min(torch.finfo(W.dtype).tiny))
+            W = W * B / push.clamp_min(torch.finfo(W.dtype).tiny)
         f = 0.5 * (V.square_norm() - 2 * inner(B, W) + inner(gram(W.mT), G))
     else:
         fresh, Wt = W is None, (weights_for(V, H) if W is None else W).mT
@@ -417,7 +418,9 @@ def _see(model: MiniBatchNMF, X, W, H) -> None:
     beta = _check_batches(model, min(V.shape) if first else math.inf)
     task, problem = _task(model, V, beta, model.total_samples)
     if first:
-        stream = stream_start(_start(model, problem, model._n_components, W, H, None, min(V.shape)).H)
+        start = _start(model, problem, model._n_components, W, H, None, min(V.shape)).H
+        rng = torch.Generator().manual_seed(_seed(model.random_state))
+        stream = stream_start(start if start.any() else half_normal(start.shape, 1.0, rng, V))  # of a batch of zeros
     else:
         task = task._replace(p=model._stream_scale, unit=_power(2 * model._stream_scale * beta))
         stream = _resume(model, V)

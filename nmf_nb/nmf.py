@@ -77,8 +77,9 @@ def check_number(
 ) -> None:
     "Raise ValueError unless a parameter is a number in its range."
     kind = Integral if whole else Real
-    most, known = min(most, sys.maxsize if whole else sys.float_info.max), not isinstance(value, (bool, np.bool_))
-    if not (isinstance(value, kind) and known and least <= value <= most):
+    most = min(most, sys.maxsize if whole else sys.float_info.max)
+    known = isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+    if not known or not least <= (value.item() if isinstance(value, np.generic) else value) <= most:
         what, upto = "a whole number" if whole else "a number", "or more" if most > 1e15 else f"to {most:g}"
         raise ValueError(f"{name}={value!r}; it must be {what} of {least:g} {upto}")
 

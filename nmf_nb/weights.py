@@ -97,7 +97,10 @@ def solve_weights(
 # %% ../nbs/06b_weights.ipynb #f85f8f6f
 def _padded(V: DataMatrix, k: int, size: int = 1 << 18):
     "Yield (rows, columns, values, marks) of the stored entries, padded; a mark says missing, or where few are observed, real."
-    crow, cols, values = V.V.crow_indices(), V.V.col_indices(), V.values.double()
+    crow, cols, values, hidden = V.V.crow_indices(), V.V.col_indices(), V.values.double(), V.hidden
+    if not len(values):  # a place to point at
+        cols, values = cols.new_zeros(1), values.new_zeros(1)
+        hidden = None if hidden is None else hidden.new_zeros(1)
     length = crow.diff()
     order = length.argsort(stable=True)
     while len(order):
@@ -107,7 +110,7 @@ def _padded(V: DataMatrix, k: int, size: int = 1 << 18):
         at = crow[rows][:, None] + torch.arange(longest, device=V.device)
         real = torch.arange(longest, device=V.device) < length[rows][:, None]
         at = torch.where(real, at, 0)
-        mark = real if V.hidden is None else real & V.hidden[at]
+        mark = real if hidden is None else real & hidden[at]
         yield rows, cols[at], torch.where(real, values[at], 0.0), mark
 
 # %% ../nbs/06b_weights.ipynb #1fe8a136
@@ -220,8 +223,8 @@ def solve_rows(
         return solve_weights(V, H, guess, l1, l2)
     if beta == 1:
         return solve_weights_kl(V, H, l1, l2, guess)
-    total = V @ H.new_ones(V.shape[1], 1)
-    Wt = (total / H.sum().clamp_min(torch.finfo(H.dtype).tiny)).mT.expand(len(H), -1)
+    total, mass = V @ H.new_ones(V.shape[1], 1), H.sum()
+    Wt = torch.where(mass > 0, total / mass, 0.0).mT.expand(len(H), -1)
     done = torch.zeros(V.shape[0], dtype=torch.bool, device=V.device)
     for i in range(max_iter):
         new = torch.where(done, Wt, mu_step_H(V.T, H.mT, Wt, beta, l1, l2))
