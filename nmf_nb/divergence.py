@@ -77,6 +77,7 @@ def beta_of(
     names = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
     if isinstance(loss, str) and loss in names:
         return names[loss]
+    loss = loss.item() if isinstance(loss, np.generic) else loss
     if isinstance(loss, Real) and not isinstance(loss, bool) and abs(loss) <= sys.float_info.max:
         named = [b for b in (0.0, 1.0, 2.0) if abs(loss - b) < 1e-6]  # near them (6) cancels
         return named[0] if named else float(loss)

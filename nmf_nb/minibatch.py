@@ -146,7 +146,7 @@ class Calm:
         patience: int | None,  # batches without a new low; None: for ever
         share: float,  # of the data that a batch is, 0 to 1
     ):
-        self.tol, self.patience, self.share = tol, patience, share
+        self.tol, self.patience, self.share = float(tol), patience, share
         self.cost, self.lowest, self.waited, self.steps, self.still = None, math.inf, 0, 0, 0
 
     def __call__(

@@ -149,7 +149,7 @@ def _tensor(A) -> Tensor:
         return A.detach().clone()
     dispatched = get_config()["array_api_dispatch"] and not isinstance(A, (np.ndarray, list, tuple))
     A = np.asarray(move_to(A, xp=np, device="cpu") if dispatched else A)
-    return torch.tensor(A if A.dtype == object else np.ascontiguousarray(A).reshape(A.shape))
+    return torch.tensor(np.array(A, order="C"))  # torch knows no negative strides
 
 # %% ../nbs/07_nmf.ipynb #7ebe4389
 def _data(model, X, missing=None, reset: bool = False) -> tuple[DataMatrix, Callable]:
