@@ -192,7 +192,7 @@ def _borrow(a: np.ndarray) -> Tensor:
     "A tensor that shares the array's memory; we only read, so a read-only array is welcome."
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writ")
-        return torch.from_numpy(np.ascontiguousarray(a))
+        return torch.from_numpy(a.copy() if min(a.strides, default=0) < 0 else np.ascontiguousarray(a))
 
 # %% ../nbs/00_linalg.ipynb #cc076f82
 def _check_shape(shape) -> None:
