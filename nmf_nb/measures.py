@@ -15,7 +15,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['normalise', 'topic_shares', 'by_share', 'main_topic', 'relevance', 'top_words', 'label', 'topic_table']
+__all__ = ['normalise', 'topic_shares', 'by_share', 'main_topic', 'word_shares', 'relevance', 'top_words', 'label', 'topic_table']
 
 # %% ../nbs/10_measures.ipynb #faa9725e
 def _rows_to_one(A: np.ndarray) -> np.ndarray:
@@ -54,6 +54,13 @@ def main_topic(
 ) -> np.ndarray:  # (n,) index of the largest share, -1 for "no topic"
     "Return the main topic of each document."
     return np.where(theta.sum(axis=1) > 0, theta.argmax(axis=1), -1)
+
+# %% ../nbs/10_measures.ipynb #dc8cd4c5
+def word_shares(
+    V,  # (n,m) data, dense or scipy sparse, 0 or more
+) -> np.ndarray:  # (m,) sums to 1, or is zero
+    "Return the share of each word in the data."
+    return _rows_to_one(np.asarray(V.sum(axis=0), dtype=float).reshape(1, -1))[0]
 
 # %% ../nbs/10_measures.ipynb #c9cd10b2
 def relevance(
