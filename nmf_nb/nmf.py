@@ -453,7 +453,7 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
     ) -> None:
         "Save the fitted model in one file, without pickle."
         check_is_fitted(self)
-        _save(self, path)
+        write_tensors(path, type(self).__name__, *_parts(self))
 
     @classmethod
     def load(
@@ -461,7 +461,7 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
         path: str | Path,  # of a file by `save`
     ) -> Factorisation:  # a model of this class
         "Load a model that `save` has saved."
-        return _load(cls, path)
+        return _whole(cls, *read_tensors(path, cls.__name__))
 
     @property
     def _n_features_out(self) -> int:
@@ -525,19 +525,18 @@ def _unpack(value, tensors: dict):
     return make[kind]() if kind in make else tuple(_unpack(v, tensors) for v in held)
 
 # %% ../nbs/07_nmf.ipynb #8045011b
-def _save(model: Factorisation, path) -> None:
-    "Write the parameters and the fitted attributes of a model."
+def _parts(model: Factorisation) -> tuple[dict, dict[str, Tensor]]:
+    "The parameters and the fitted attributes of a model: what JSON can write, and tensors."
     tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
     kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith(("_stream", "_sklearn_output_config"))}
     parts = {"params": model.get_params(deep=False), "attributes": kept}
     header = {part: {k: _pack(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
     header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
-    write_tensors(path, type(model).__name__, header, tensors)
+    return header, tensors
 
 
-def _load(cls, path) -> Factorisation:
-    "Read a model of class `cls`."
-    header, tensors = read_tensors(path, cls.__name__)
+def _whole(cls, header: dict, tensors: dict[str, Tensor]) -> Factorisation:
+    "A model of class `cls` from its parts."
     model = cls(**{k: _unpack(v, tensors) for k, v in header["params"].items()})
     for name, value in header["attributes"].items():
         setattr(model, name, _unpack(value, tensors))
@@ -658,18 +657,18 @@ def non_negative_factorization(
     H=None,  # (k,m) start for init="custom"; the components themselves for update_H=False
     n_components: int | str | None = "auto",  # components; "auto" takes those of H, else the columns of X
     *,
-    init: str | None = None,  # this and what follows as in `NMF`
+    init: str | None = None,  # the start, as in `NMF`
     update_H: bool = True,  # False solves W for the given H
-    solver: str = "cd",
-    beta_loss: float | str = "frobenius",
-    tol: float = 1e-4,
-    max_iter: int = 200,
-    alpha_W: float = 0.0,
-    alpha_H: float | str = "same",
-    l1_ratio: float = 0.0,
-    random_state=None,
-    verbose: int = 0,
-    shuffle: bool = False,
+    solver: str = "cd",  # or "mu", "pgd"
+    beta_loss: float | str = "frobenius",  # the divergence
+    tol: float = 1e-4,  # of the fall of the objective, 0 or more
+    max_iter: int = 200,  # iterations at most
+    alpha_W: float = 0.0,  # penalty on W, 0 or more
+    alpha_H: float | str = "same",  # penalty on H
+    l1_ratio: float = 0.0,  # share of the penalty on sums, 0 to 1
+    random_state=None,  # seed
+    verbose: int = 0,  # 1 shows the progress
+    shuffle: bool = False,  # a new order of the components each iteration
     **ours,  # device, n_init, missing_values, fixed_components
 ) -> tuple[np.ndarray, np.ndarray, int]:  # W (n,k), H (k,m), iterations
     "Factorise `X`, or with `update_H=False` find the weights for given components."
