@@ -1,8 +1,12 @@
 """The command `nmf_nb`, as a shell calls it."""
 
 import csv
+import json
+import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 
 import pandas
@@ -28,6 +32,73 @@ def test_topics_of_the_state_of_the_union(tmp_path):
     words = " ".join(t["words"] for t in topics)
     assert all(w in words for w in ("health care", "soviet union", "social security", "terrorists", "energy"))
     assert all(t["label"].split(", ")[0].upper() in result.stdout for t in topics)
+    assert all(-1 <= float(t["npmi"]) <= 1 for t in topics)
+    out = tmp_path / "nmf_nb_topics"
+    assert (out / "report.html").stat().st_size < 2_000_000
+    pictures = {"top_words", "map", "similarity", "over_time", "by_class"}
+    assert {p.stem for p in (out / "pictures").iterdir()} == pictures
+    assert sorted(p.name for p in out.iterdir()) == ["documents.csv", "model", "pictures", "report.html", "topics.csv"]
+    check_model(tmp_path, [t["label"] for t in topics])
+
+
+def check_model(folder, labels):
+    "show, assign and report with the model that was written"
+    shown = run(*COMMAND, "show", "nmf_nb_topics", "--json", cwd=folder)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [t["label"] for t in json.loads(shown.stdout)["topics"]] == labels
+    (folder / "new.csv").write_text('n,text\n1,"war, and troops in Iraq"\n2,\n3,taxes\n', encoding="utf-8")
+    for kind in ("jsonl", "csv"):
+        said = run(*COMMAND, "assign", "nmf_nb_topics", "new.csv", "--format", kind, cwd=folder)
+        assert (said.returncode, said.stderr) == (0, "")
+        lines = said.stdout.splitlines()
+        found = [json.loads(x) for x in lines] if kind == "jsonl" else list(csv.DictReader(lines))
+        assert [int(x["n"]) for x in found] == [1, 2, 3]
+        assert "iraq" in found[0]["label"] and found[1]["label"] == "(no topic)"
+    made = run(*COMMAND, "report", "nmf_nb_topics/model", "--out", "again.html", cwd=folder)
+    assert made.returncode == 0
+    assert (folder / "again.html").read_bytes() == (folder / "nmf_nb_topics/report.html").read_bytes()
+
+
+def test_json_is_all_that_is_said(tmp_path):
+    result = run(*COMMAND, "topics", "--corpus", "factbook", "--topics", "5", "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    said = json.loads(result.stdout)
+    assert (said["corpus"], said["texts"], len(said["topics"])) == ("factbook", 550, 5)
+    assert all((tmp_path / name).is_file() for name in said["files"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
+    "A file that never ends: a pipe; the answer holds what was read"
+    assert run(*COMMAND, "topics", "--corpus", "factbook", "--topics", "3", cwd=tmp_path).returncode == 0
+    os.mkfifo(tmp_path / "pipe.txt")
+    words = [*COMMAND, "assign", "nmf_nb_topics", "pipe.txt", "--out", "answer.jsonl"]
+    command = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "pipe.txt").open("w", encoding="utf-8") as pipe:
+        pipe.write("an island\n" * 2500)
+        pipe.flush()
+        while not list(tmp_path.glob(".writing-*")) or not next(tmp_path.glob(".writing-*")).stat().st_size:
+            assert command.poll() is None
+        command.send_signal(signal.SIGINT)
+        assert command.wait() == 130
+    assert "interrupted" in command.stderr.read()
+    answer = (tmp_path / "answer.jsonl").read_text(encoding="utf-8").splitlines()
+    assert 1 <= len(answer) <= 2500 and json.loads(answer[-1])["n"] == len(answer)
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["show", "gone"], ["gone", "no model there"]),
+        (["show", "three.txt"], ["three.txt", "not a whole safetensors file"]),
+        (["report", "folder"], ["folder", "no model there"]),
+    ],
+)
+def test_trouble_with_a_model_is_one_line(texts, words, said):
+    result = run(*COMMAND, *words, cwd=texts)
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert all(part in result.stderr for part in said), result.stderr
 
 
 def test_same_seed_same_files(tmp_path):
