@@ -117,7 +117,8 @@ def _each(v: Tensor, x: Tensor, beta: float) -> Tensor:
         return torch.xlogy(v, v / y) - v + x
     if beta == 0:
         return v / y - (v / y).log() - 1
-    return v**beta / (beta * (beta - 1)) + y**beta / beta - v * y ** (beta - 1) / (beta - 1)
+    z = torch.where(v > 0, y, x) if beta > 0 else y  # where data and model are 0 the divergence is 0
+    return v**beta / (beta * (beta - 1)) + z**beta / beta - v * y ** (beta - 1) / (beta - 1)
 
 # %% ../nbs/01_divergence.ipynb #24e1547a
 def beta_divergence(

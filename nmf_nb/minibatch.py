@@ -29,8 +29,8 @@ from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
 from .mu import mu_exponent, mu_parts_H, mu_step, mu_step_H
 from .nmf import Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
-from .nmf import _seed, _start, _Tasks, _weights, check_number
-from .train import Look, Progress, iterate
+from .nmf import _check_flag, _seed, _start, _Tasks, _weights, check_number
+from .train import Look, Progress, check_finite, iterate
 
 # %% auto #0
 __all__ = ['Stream', 'stream_start', 'stream_step', 'batch_weights', 'hals_rounds', 'kept_share', 'Calm', 'is_stream',
@@ -250,6 +250,7 @@ def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, seen: _Se
                     break
             history.append(_record(i, began, rows, sums * task.unit))
             f = history[-1]["objective"]
+            check_finite(f, stream.steps)
             still = calm is None and i > 1 and history[-2]["objective"] - f < model.tol * history[0]["objective"]
             if seen.a_pass(Look(i, history[-1]["seconds"], f, math.nan), stream) or rest or still:
                 return stream, history, "rest"
@@ -313,6 +314,7 @@ def _check_batches(model: MiniBatchNMF, size: float) -> float:
         if getattr(model, name) is not None:
             check_number(name, getattr(model, name), 1, whole=True)
     check_number("forget_factor", model.forget_factor, 0, 1)
+    _check_flag("fresh_restarts", model.fresh_restarts)
     return _check_parameters(model, "mu", size)
 
 # %% ../nbs/08_minibatch.ipynb #81ab4754

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ from .hals import extrapolated_step, hals_sweep, momentum, shuffled
 from .init import State, nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix, scale_rows
 from .mu import mu_step
-from .train import Fit, Look, Progress, fit
+from .train import Fit, Look, Progress, check_finite, fit
 from .weights import solve_rows
 
 # %% auto #0
@@ -84,10 +84,17 @@ def check_number(
         raise ValueError(f"{name}={value!r}; it must be {what} of {least:g} {upto}")
 
 # %% ../nbs/07_nmf.ipynb #7e439b72
+def _check_flag(name: str, value) -> None:
+    "Raise ValueError unless a parameter is True or False."
+    if not isinstance(value, (bool, np.bool_, Integral)) or value not in (0, 1):
+        raise ValueError(f"{name}={value!r}; it must be True or False")
+
+
 def _check_parameters(model, solver: str, size: float) -> float:
     "Raise unless the parameters fit each other and a matrix whose smaller side is `size`; return beta."
     check_number("max_iter", model.max_iter, 0, whole=True)
     check_number("tol", model.tol, 0)
+    _check_flag("shuffle", getattr(model, "shuffle", False))
     check_number("verbose", int(model.verbose) if isinstance(model.verbose, (bool, np.bool_)) else model.verbose, 0)
     for name, value, known in (("init", model.init, _INITS), ("solver", solver, ("cd", "mu", "pgd"))):
         if not (value is None or isinstance(value, str)) or value not in known:
@@ -367,6 +374,7 @@ def _measure(model, problem: _Problem, W: Tensor, H: Tensor) -> None:
     error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
     model.reconstruction_err_ = error * problem.unit**0.5
     model.objective_ = (divergence + float(penalty_value(problem.penalty, W, H))) * problem.unit
+    check_finite([model.objective_, W.abs().amax().item(), H.abs().amax().item()], getattr(model, "n_iter_", 0))
 
 # %% ../nbs/07_nmf.ipynb #2f7bdd30
 def _keep(model, V: DataMatrix, problem: _Problem, result: Fit, like: Callable) -> Tensor:
@@ -386,6 +394,8 @@ def _row_weights(sample_weight, V: DataMatrix) -> Tensor | None:
         return None
     if hasattr(sample_weight, "__array_namespace__") or torch.is_tensor(sample_weight):
         sample_weight = _tensor(sample_weight).cpu().numpy()
+    if isinstance(sample_weight, Number):  # scikit-learn checks arrays alone
+        check_number("sample_weight", sample_weight, 0)
     rows = np.empty((V.shape[0], 1))
     u = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
     return torch.tensor(u).to(V.device)
@@ -672,6 +682,7 @@ def non_negative_factorization(
     **ours,  # device, n_init, missing_values, fixed_components
 ) -> tuple[np.ndarray, np.ndarray, int]:  # W (n,k), H (k,m), iterations
     "Factorise `X`, or with `update_H=False` find the weights for given components."
+    _check_flag("update_H", update_H)
     options = {"solver": solver, "beta_loss": beta_loss, "tol": tol, "max_iter": max_iter, "alpha_W": alpha_W}
     options |= {"alpha_H": alpha_H, "l1_ratio": l1_ratio, "random_state": random_state, "verbose": verbose}
     model = NMF(n_components, init=init, shuffle=shuffle, **options, **ours)

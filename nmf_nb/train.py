@@ -26,7 +26,7 @@ from .linalg import DataMatrix
 from .mu import kkt_residual
 
 # %% auto #0
-__all__ = ['iterate', 'Look', 'Fit', 'why_stop', 'fit', 'save_fit', 'load_fit', 'curve_html', 'Progress']
+__all__ = ['iterate', 'Look', 'Fit', 'why_stop', 'check_finite', 'fit', 'save_fit', 'load_fit', 'curve_html', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -79,7 +79,7 @@ def why_stop(
         first, old, new = (np.asarray(look.objective) for look in (history[0], before[0], now))
         if root:
             first, old, new = (np.sqrt(np.maximum(f, 0)) for f in (first, old, new))
-        if (old - new < tol * abs(first)).all():
+        if tol and (old - new <= tol * abs(first)).all():  # equal where the start was perfect
             return "objective"
     if now.step >= max_iter:
         return "max_iter"
@@ -110,6 +110,16 @@ def _warn(history: list[Look], reason: str, tol: float, kkt_tol: float) -> None:
         text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
+# %% ../nbs/06_train.ipynb #271aaa71
+def check_finite(
+    objective: float | list,  # one, or one for each member of a batch
+    steps: int,  # after which it was seen
+) -> None:
+    "Raise ValueError unless the objective is a number."
+    if not np.isfinite(objective).all():
+        remedy = "scale the data and the start to about 1, make penalties and beta smaller, or give float64"
+        raise ValueError(f"the objective is {np.sum(objective)} after {steps} steps, out of range: {remedy}")
+
 # %% ../nbs/06_train.ipynb #9672a92c
 def fit(
     step: Callable,  # (V, state) -> state
@@ -135,6 +145,7 @@ def fit(
             if i % 10 and i < max_iter or history and i == done:
                 continue
             history.append(look(i, began, state=state))
+            check_finite(history[-1].objective, i)
             reason = why_stop(history, tol, kkt_tol, max_iter, max_seconds, root)
             if on_look and on_look(history[-1], state):
                 reason = reason or "callback"
