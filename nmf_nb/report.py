@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
+from .plot import classical_scaling, topic_distances
 from .view import columns_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     TopicView = "nmf_nb.view.TopicView"
 
 # %% auto #0
-__all__ = ['topic_distances', 'classical_scaling', 'meta_views', 'shown_docs', 'report_data', 'report_html', 'report']
+__all__ = ['meta_views', 'shown_docs', 'report_data', 'report_html', 'report']
 
 # %% ../nbs/12_report.ipynb #b7100c8a
 _PICTURES = {c: 0x2400 + c for c in range(32) if c not in (9, 10, 13)} | {127: 0x2421}
@@ -39,32 +40,6 @@ _PICTURES = {c: 0x2400 + c for c in range(32) if c not in (9, 10, 13)} | {127: 0
 def _clean(text: object) -> str:
     "A text that HTML can hold."
     return str(text).translate(_PICTURES).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-# %% ../nbs/12_report.ipynb #668fd575
-def topic_distances(
-    phi: np.ndarray,  # (k,m) words in topics; rows sum to 1, or are zero
-) -> np.ndarray:  # (k,k) from 0 to 1, symmetric, zero diagonal
-    "Return the square roots of the Jensen-Shannon divergences, equation (1)."
-    from scipy.special import entr
-
-    own = entr(phi).sum(axis=1)
-    squared = np.array([entr((phi + row) / 2).sum(axis=1) - (own + own[j]) / 2 for j, row in enumerate(phi)])
-    squared = np.clip((squared / np.log(2)).round(12), 0, 1)  # rounding makes no distance of equal topics
-    return np.sqrt((squared + squared.T) / 2)
-
-# %% ../nbs/12_report.ipynb #35498e5f
-def classical_scaling(
-    D: np.ndarray,  # (k,k) distances
-) -> tuple[np.ndarray, float]:  # (k,2) coordinates, and the part of the variance that they explain, 0 to 1
-    "Place points in the plane so that their distances are near `D`, equation (2)."
-    k = len(D)
-    J = np.eye(k) - 1 / k
-    values, U = np.linalg.eigh(-0.5 * J @ (D * D) @ J)
-    values = np.where(values > 1e-9, values, 0)[::-1]
-    xy = np.zeros((k, 2))
-    xy[:, : min(k, 2)] = (U[:, ::-1] * np.sqrt(values))[:, :2]
-    largest = xy[np.abs(xy).round(9).argmax(axis=0), [0, 1]]  # of each axis; it decides the sign
-    return xy * np.where(largest < 0, -1, 1), float(values[:2].sum() / values.sum()) if values.any() else 1.0
 
 # %% ../nbs/12_report.ipynb #d1bebf74
 def _leaf_order(D: np.ndarray) -> list[int]:
