@@ -170,13 +170,13 @@ def _writers(tm: TopicModel) -> dict[str, Callable]:
 def _batches(path: Path, text_column: str, size: int = 1000) -> Iterator[list[str]]:
     "The texts of a file, some at a time; those of a folder or of Parquet at once."
     ending = path.suffix.lower()
-    if path.is_file() and ending in (".txt", ".jsonl"):
+    if not path.is_dir() and ending in (".txt", ".jsonl"):
         with path.open(encoding="utf-8-sig") as file:
             lines = (line.strip() for line in file)
             yield from _grouped(
                 (_text_of(line, i, ending, text_column, path) for i, line in enumerate(lines, 1) if line), size
             )
-    elif path.is_file() and ending in (".csv", ".tsv"):
+    elif not path.is_dir() and ending in (".csv", ".tsv"):
         yield from _table_batches(path, text_column, size)
     else:
         texts = load_corpus(path, text_column, None).texts

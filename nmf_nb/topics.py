@@ -40,12 +40,12 @@ _WORDS = {"stop_words": "english", "ngram_range": (1, 2), "min_df": "auto", "max
 def _texts(docs, meta) -> tuple[list[str], DataFrame | None]:
     "The texts and what is known of them, of a list or of a `Corpus`."
     if hasattr(docs, "texts"):
-        return list(docs.texts), docs.meta if meta is None else meta
+        docs, meta = docs.texts, docs.meta if meta is None else meta
     if isinstance(docs, str) or not all(isinstance(doc, str) for doc in docs):
         raise TypeError(
             "docs must be a list of strings, one for each document, or a Corpus; a single text goes in a list"
         )
-    return list(docs), meta
+    return [doc.encode("utf-8", "replace").decode("utf-8") for doc in docs], meta  # half a surrogate pair becomes "?"
 
 
 def _vectorise(tm: TopicModel, texts: list[str]):
@@ -104,7 +104,7 @@ def _made(tm: TopicModel, model: NMF, texts: list[str], words: int) -> dict[str,
         "texts": f"{len(texts):,}",
         "words": f"{words:,}, by {'TF-IDF' if tm.vectorizer is None else type(tm.vectorizer).__name__}",
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {tm.random_state}",
-        "iterations": f"{model.n_iter_} of at most {model.max_iter}",
+        "iterations": f"{model.n_iter_} of at most {model.max_iter}, on {model.device_}",
         "reconstruction error": error,
         "made with": f"nmf_nb {__version__}",
     }
@@ -203,7 +203,7 @@ def _explain(tm: TopicModel, doc: str | int) -> Explanation:
     "Explain a text, or the document of a number."
     from pandas import DataFrame
 
-    text = tm.docs_[doc] if isinstance(doc, (int, np.integer)) else doc
+    text = tm.docs_[doc] if isinstance(doc, (int, np.integer)) else _texts([doc], None)[0][0]
     x = _read_in(tm, [text])
     w, at = _weigh(tm, x)[0].astype(float), x.indices
     part, labels = w[:, None] * tm.components_[:, at], tm.topics_["label"].to_numpy()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pandas
 import pytest
@@ -79,6 +80,7 @@ def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
         pipe.flush()
         while not list(tmp_path.glob(".writing-*")) or not next(tmp_path.glob(".writing-*")).stat().st_size:
             assert command.poll() is None
+            time.sleep(0.05)
         command.send_signal(signal.SIGINT)
         assert command.wait() == 130
     assert "interrupted" in command.stderr.read()
