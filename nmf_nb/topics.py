@@ -100,11 +100,12 @@ def _order(weights: np.ndarray) -> np.ndarray:
 def _made(tm: TopicModel, model: NMF, texts: list[str], words: int) -> dict[str, str]:
     "How a model was made, for the reader."
     error = f"{model.reconstruction_err_:.4f} ({model.beta_loss})"
+    rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
     return {
         "texts": f"{len(texts):,}",
         "words": f"{words:,}, by {'TF-IDF' if tm.vectorizer is None else type(tm.vectorizer).__name__}",
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {tm.random_state}",
-        "iterations": f"{model.n_iter_} of at most {model.max_iter}, on {model.device_}",
+        "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
         "reconstruction error": error,
         "made with": f"nmf_nb {__version__}",
     }
