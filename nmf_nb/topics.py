@@ -246,9 +246,9 @@ _TABLE = """\
 <td style="text-align: left"><b dir="auto">{{ row.label }}</b><br><span dir="auto">{{ words }}</span>
 {% if best %}<details><summary>texts</summary>{% for text in best %}<p dir="auto" \
 style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
-<td>{{ '%.1f' % (100 * row.share) }} %</td>
+<td style="white-space: nowrap; padding: 0 .4em">{{ '%.1f' % (100 * row.share) }} %</td>
 <td><span style="display: inline-block; height: .8em; background: #0072B2; width: {{ '%.1f' % bars[loop.index0] }}em"></span></td>
-<td>{{ '{:,}'.format(row.n_docs) }}</td>
+<td style="padding: 0 .4em">{{ '{:,}'.format(row.n_docs) }}</td>
 {% if npmi %}<td style="background: {{ '#009E73' if row.npmi > 0 else '#D55E00' }}\
 {{ '%02x' % (180 * [row.npmi|abs, 1]|min)|int }}">{{ '%.2f' % row.npmi }}</td>{% endif %}</tr>
 {% endfor %}</table>
