@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from .divergence import check_beta
-from .linalg import DataMatrix, gram
+from .linalg import DataMatrix, gram, rows_of, with_values
 from .mu import kkt_violation_H, mu_step_H
 
 # %% auto #0
-__all__ = ['row_residuals', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_kl', 'solve_rows']
+__all__ = ['row_residuals', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -32,9 +32,9 @@ def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:
     return torch.cholesky_solve((B * free)[..., None], torch.linalg.cholesky(A))[..., 0]
 
 # %% ../nbs/06b_weights.ipynb #1ef59d79
-def _descend(G: Tensor, B: Tensor, sweeps: int = 2000) -> Tensor:
-    "Lower the objective of each row by sweeps of equation (3), from zero."
-    W, g = torch.zeros_like(B), -B
+def _descend(G: Tensor, B: Tensor, W: Tensor, sweeps: int = 2000) -> Tensor:
+    "Lower the objective of each row by sweeps of equation (3), from `W`."
+    W, g = W.clone(), (G @ W[..., None])[..., 0] - B
     for _ in range(sweeps):
         for j in range(G.shape[-1]):
             change = (W[:, j] - g[:, j] / G[..., j, j]).clamp_min(0) - W[:, j]
@@ -46,16 +46,16 @@ def _descend(G: Tensor, B: Tensor, sweeps: int = 2000) -> Tensor:
 def nnls(
     G: Tensor,  # (k,k) float64, Gram matrix H H^T, positive definite; or (n,k,k), one for each row
     B: Tensor,  # (n,k) float64, V H^T
-    free: Tensor | None = None,  # (n,k) bool, a guess at the positive weights; None guesses none
-    max_rounds: int = 100,  # of exchanges
+    guess: Tensor | None = None,  # (n,k) weights, 0 or more: where they are positive saves time; None guesses zeros
+    max_rounds: int = 1000,  # of exchanges
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
     n, k = B.shape
-    free = torch.zeros_like(B, dtype=torch.bool) if free is None else free
-    W, g, todo = torch.zeros_like(B), -B, torch.ones(n, dtype=torch.bool, device=B.device)
+    guess = torch.zeros_like(B) if guess is None else guess
+    W, g, free, todo = torch.zeros_like(B), -B, guess > 0, torch.ones(n, dtype=torch.bool, device=B.device)
     fewest, lives = torch.full_like(todo, k + 1, dtype=torch.int64), torch.full_like(todo, 3, dtype=torch.int64)
     eps = 1e-12 * B.abs().amax(1, keepdim=True)
-    steepest = G.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None]
+    steepest = G.amax(-1)  # the most that a unit of each weight adds to a gradient
     for _ in range(max_rounds):
         Gt = G if G.ndim == 2 else G[todo]
         W[todo] = _solve_free(Gt, B[todo], free[todo])
@@ -70,7 +70,7 @@ def nnls(
         last = wrong & (wrong.flip(1).cumsum(1).flip(1) == 1)
         free = free ^ torch.where((lives > 0)[:, None], wrong, last)
     else:
-        W[todo] = _descend(G if G.ndim == 2 else G[todo], B[todo])
+        W[todo] = _descend(G if G.ndim == 2 else G[todo], B[todo], guess[todo])
     return torch.where(W > 0, W, 0.0)
 
 # %% ../nbs/06b_weights.ipynb #c3e5e9ac
@@ -91,8 +91,8 @@ def solve_weights(
     G = gram(unit.mT) + torch.diag(1e-12 + l2 / length**2)
     B = V.double() @ unit - l1 / length
     step = max(1, (1 << 19) // len(G) ** 2)
-    free = [None] * len(B.split(step)) if guess is None else (guess > 0).split(step)
-    return (torch.cat([nnls(G, b, f) for b, f in zip(B.split(step), free)]) / length).to(H.dtype)
+    near = [None] * len(B.split(step)) if guess is None else (guess.clamp_min(0) * length).split(step)
+    return (torch.cat([nnls(G, b, w) for b, w in zip(B.split(step), near)]) / length).to(H.dtype)
 
 # %% ../nbs/06b_weights.ipynb #f85f8f6f
 def _padded(V: DataMatrix, k: int, size: int = 1 << 18):
@@ -131,81 +131,174 @@ def _solve_with_gaps(V: DataMatrix, unit: Tensor, l1: Tensor, l2: Tensor) -> Ten
         W[rows] = nnls(_seen(total, unit[cols], mark, V, square=True) + ridge, B[rows])
     return W
 
-# %% ../nbs/06b_weights.ipynb #3555a7fe
-def _kl_value(Hc: Tensor, v: Tensor, w: Tensor, s: Tensor, l2: Tensor) -> Tensor:
-    "The objective of (4) with a penalty on squares; infinite where the model is 0 and the data is not."
-    x = (Hc @ w[..., None])[..., 0]
-    return (s * w + l2 / 2 * w * w).sum(-1) - torch.xlogy(v, x).sum(-1)
+# %% ../nbs/06b_weights.ipynb #f5b89247
+def _per_word(Hc: Tensor, w: Tensor) -> Tensor:  # (b,L)
+    "`H^T w` of each row, for topics (b,L,k) of its own or (1,L,k) for all."
+    return w @ Hc[0].mT if len(Hc) == 1 else (Hc @ w[..., None])[..., 0]
 
-# %% ../nbs/06b_weights.ipynb #1cddfd66
-def newton_rows(
-    Hc: Tensor,  # (b,L,k) float64, the topics at the entries of each row, each entry in any unit
-    v: Tensor,  # (b,L) float64, the entries, 0 where padded
-    s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: the topic's sum, and an L1 penalty
-    l2: Tensor,  # (k,) weights of half its squares
-    guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    rounds: int = 60,  # of Newton's method, at most
-) -> Tensor:  # (b,k) float64, 0 or more
-    "Minimise (4) for each row by projected Newton steps."
+
+def _per_topic(Hc: Tensor, z: Tensor) -> Tensor:  # (b,k)
+    "`H z` of each row, likewise."
+    return z @ Hc[0] if len(Hc) == 1 else (z[:, None] @ Hc)[:, 0]
+
+
+def _per_pair(Hc: Tensor, c: Tensor, size: int = 1 << 18) -> Tensor:  # (b,k,k)
+    "`H diag(c) H^T` of each row, likewise."
+    if len(Hc) > 1:
+        return Hc.mT @ (c[..., None] * Hc)
     k = Hc.shape[-1]
-    w = (v.sum(1, keepdim=True) / k).expand(-1, k).clone()
-    w = w if guess is None else torch.lerp(guess, w, 1e-3)  # inside, where every x is positive
-    ridge, s = torch.eye(k, dtype=w.dtype, device=w.device), s.expand_as(w)
-    todo = torch.arange(len(w), device=w.device)
-    for _ in range(rounds):
-        wt, st, x = w[todo], s[todo], (Hc @ w[todo][..., None])[..., 0]
-        r = torch.where(v > 0, v / x, 0.0)
-        g = st + l2 * wt - (r[:, None] @ Hc)[:, 0]
-        A = Hc.mT @ (torch.where(v > 0, r / x, 0.0)[..., None] * Hc) + torch.diag(l2)
-        A = A + (1e-12 * A.diagonal(dim1=1, dim2=2).amax(1)[:, None, None].clamp_min(1e-200)) * ridge
-        p = nnls(A, (A @ wt[..., None])[..., 0] - g, wt > 0) - wt
-        slope = (g * p).sum(1)
-        more = -slope > 1e-14 * v.sum(1)  # a row that is this close takes one whole step and is done
-        step = torch.where(more, _step_length(Hc, v, wt, p, slope, st, l2), 1.0)
-        w[todo], more = wt + step[:, None] * p, more & (step > 0)
-        if not more.any():
-            break
-        todo, Hc, v = todo[more], Hc[more], v[more]  # rows that are done stand still
-    return torch.where(s > 0, w.clamp_min(0), 0.0)  # a topic that has none of the entries is not needed
+    step = max(1, size // k**2)
+    blocks = zip(c.split(step, 1), Hc[0].split(step))
+    return sum(z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks).view(-1, k, k)
+
+
+def _pick(keep: Tensor, *tensors: Tensor) -> list[Tensor]:
+    "Some rows of each tensor; one of length 1 serves all rows."
+    return list(tensors) if keep.all() else [a if len(a) == 1 else a[keep] for a in tensors]
+
+# %% ../nbs/06b_weights.ipynb #76b14271
+def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: float) -> Tensor:  # (b,)
+    "About the sum of the best weights of each row."
+    k = Hc.shape[-1]
+    x = _per_word(Hc, Hc.new_full((1, k), 1 / k)).clamp_min(1e-300)
+    P, Q = _per_topic(Hc, pull * x ** (beta - 2)), _per_topic(Hc, push * x ** (beta - 1))
+    costs = (Q, 1), (s, 2 - beta), (l2 / k, 3 - beta)
+    sizes = torch.stack([torch.where(P > 0, P / cost, 0.0).amax(1) ** (1 / power) for cost, power in costs])
+    size = torch.maximum(sizes.amin(0), 1e-30 * sizes[0]) if beta > 1 else sizes.amin(0)
+    return torch.where((size > 0) & (size < torch.inf), size, 1.0)
+
+# %% ../nbs/06b_weights.ipynb #d22e514a
+def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor) -> Tensor:
+    "The way from `w` to the minimum of the quadratic model over weights of 0 or more; `size` is push and pull added."
+    d = 1 / size
+    d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
+    bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
+    A = bent[:, :, None] * A * bent[:, None, :]
+    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-12)
+    B = (A @ (w / d)[..., None])[..., 0] - d * g
+    A.diagonal(dim1=1, dim2=2).add_(1e-100)
+    return d * nnls(A, B, w / d) - w
+
+# %% ../nbs/06b_weights.ipynb #05428c92
+def _slope(w, x, p, move, pull, push, floor, s, l2, beta) -> Tensor:
+    "The slope of the penalised (4) along `p` at `w`, where words are `x` and change by `move`."
+    power = torch.maximum(x, floor).pow_(beta - 2)
+    return (p * (s + l2 * w)).sum(1) + (push * x).sub_(pull).mul_(power).mul_(move).sum(1)
 
 # %% ../nbs/06b_weights.ipynb #a50172a1
-def _step_length(Hc, v, w, p, slope, s, l2) -> Tensor:
-    "The first of c, c/2, c/4, ... at which each row's objective falls by enough; 0 if none does. c keeps a tenth of each x."
-    now, step = _kl_value(Hc, v, w, s, l2), torch.zeros_like(slope)
-    x, move = (Hc @ torch.stack([w, p], -1)).unbind(-1)
-    c = torch.where((v > 0) & (move < 0), -0.9 * x / move, 1.0).amin(-1).clamp_max(1)
-    for size in (c * 0.5**i for i in range(30)):
-        there = _kl_value(Hc, v, w + size[:, None] * p, s, l2)
-        step = torch.where((step == 0) & (there <= now + 1e-4 * size * slope), size, step)
-        if (step > 0).all():
+def _step_length(w, x, p, move, near, most, rows, beta) -> Tensor:
+    "The first of c, c/2, c/4, ... with a slope of at most `most`; 0 if there is none. c keeps `near` of each x that is pulled."
+    fall = torch.where(rows[0] > 0, move / x, 0.0).amin(1)
+    c = ((near - 1) / fall.clamp_max(-1e-300)).clamp_max(1)
+    step, todo = torch.zeros_like(c), torch.arange(len(c), device=c.device)
+    for _ in range(30):
+        there = w + c[:, None] * p, torch.addcmul(x, c[:, None], move).clamp_min_(0)
+        fine = _slope(*there, p, move, *rows, beta) <= most
+        step[todo[fine]] = c[fine]
+        if fine.all():
             break
+        w, x, p, move, most, todo, c, *rows = _pick(~fine, w, x, p, move, most, todo, c / 2, *rows)
     return step
 
+# %% ../nbs/06b_weights.ipynb #1cddfd66
+def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
+    "The weights after one step from `w`, where the pulls are `P` and the pushes `Q`; and which rows moved."
+    pull, push, floor, *_ = rows
+    y = torch.maximum(x, floor)
+    c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
+    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q)
+    most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
+    near = (2 - beta) * far.square().clamp(1e-10, 0.1)
+    step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
+    new, cost = w + step[:, None] * p, (w * Q).sum(1, keepdim=True)
+    least = 1e-28 * torch.minimum(
+        w.amax(1, keepdim=True), cost / (P + Q).clamp_min(1e-300)
+    )  # no need to chase zero below
+    return torch.where(new > 0, torch.maximum(new, least), 0.0), step > 0
+
+# %% ../nbs/06b_weights.ipynb #e1ba4006
+def _far(w: Tensor, P: Tensor, Q: Tensor) -> Tensor:  # (b,)
+    "How far each row is from its minimum, equation (7), where the pulls are `P` and the pushes `Q`."
+    cost, tiny = w * Q, torch.finfo(w.dtype).tiny
+    parts = [a / a.amax(1, keepdim=True).clamp_min(tiny) for a in (w, cost)]
+    return torch.minimum(torch.maximum(*parts).sqrt(), (Q - P) / Q.clamp_min(tiny)).abs().amax(1)
+
+# %% ../nbs/06b_weights.ipynb #3555a7fe
+def newton_rows(
+    Hc: Tensor,  # (b,L,k) float64, topics at the entries of each row, each entry in any unit; (1,L,k) for all rows
+    pull: Tensor,  # (b,L) float64, the entries, 0 where padded or missing
+    push: Tensor,  # (b,L) or (1,L), 1 where an entry is known, else 0; 0 for beta 1, where `s` has the push
+    s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: an L1 penalty, for beta 1 also the topic's sum
+    l2: Tensor,  # (k,) weights of half its squares
+    beta: float = 1.0,  # 1 or more, below 2
+    guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
+    rounds: int = 100,  # of Newton's method, at most
+) -> Tensor:  # (b,k) float64, 0 or more
+    "Minimise (4), with penalties, for each row by projected Newton steps."
+    size = _size(Hc, pull, push, s, l2, beta)[:, None]
+    w = (_per_topic(Hc, pull + push) + s > 0).double() / Hc.shape[-1]  # what has none of the entries is not needed
+    w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
+    rows = pull / size, push, torch.where(pull > 0, 0.0, 1e-20), s / size ** (beta - 1), l2 * size ** (2 - beta)
+    W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(size[:, 0], dtype=torch.bool)
+    for _ in range(rounds):
+        pull, push, floor, s, l2 = rows
+        x = _per_word(Hc, w)
+        power = torch.maximum(x, floor).pow_(beta - 2)  # equation (6)
+        P, Q = _per_topic(Hc, pull * power), s + l2 * w + _per_topic(Hc, push * x * power)
+        far = _far(w, P, Q)
+        more = moved & (far > 1e-13) & (w.amax(1) > 1e-30)
+        if not more.any():
+            break
+        Hc, w, x, P, Q, far, todo, *rows = _pick(more, Hc, w, x, P, Q, far, todo, *rows)
+        w, moved = _advance(Hc, w, x, P, Q, far, rows, beta)
+        W[todo] = w
+    return torch.where(W.amax(1, keepdim=True) > 1e-30, W, 0.0) * size
+
+# %% ../nbs/06b_weights.ipynb #71334a26
+def _problems(V: DataMatrix, Ht: Tensor, beta: float, size: int = 1 << 20):
+    "Yield (rows, topics, entries, how often each counts, cost of a unit of weight) for blocks of rows."
+    if beta == 1 or V.observed_only:
+        V = V.to_csr()
+        for rows, cols, v, mark in _padded(V, Ht.shape[1]):
+            Hc = Ht[cols]
+            if beta == 1:
+                s = torch.maximum(_seen(1.0, Hc, mark, V), _per_topic(Hc, (v > 0).double()))
+                yield rows, Hc, v, v.new_zeros(1, 1), s
+            else:
+                yield rows, Hc, v, mark.double(), 0.0
+        return
+    for rows in torch.arange(V.shape[0], device=V.device).split(max(1, size // V.shape[1])):
+        part = rows_of(V, slice(int(rows[0]), int(rows[-1]) + 1))
+        v = part.V.to_dense().double()
+        gaps = torch.zeros_like(v[:1]) if V.hidden is None else part.hidden.double()
+        gaps = with_values(part, gaps).V.to_dense() if V.hidden is not None and V.is_sparse else gaps
+        yield rows, Ht[None], v, 1 - gaps, 0.0
+
 # %% ../nbs/06b_weights.ipynb #14674dee
-def solve_weights_kl(
+def solve_weights_newton(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (k,m) components, 0 or more
+    beta: float = 1.0,  # 1 or more, below 2
     l1: float = 0.0,  # weight of the sum of W, 0 or more
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
     guess: Tensor | None = None,  # (n,k) weights from a fit, which save time, not more
 ) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
-    "Return the best `W >= 0` for fixed `H` and the Kullback-Leibler divergence."
-    V = V.to_csr()
+    "Return the best `W >= 0` for fixed `H` and a beta-divergence from Kullback-Leibler up to, not with, the squared error."
     s = H.double().sum(1)
-    alive = s > 0
-    Ht = (H.double() / torch.where(alive, s, 1.0)[:, None]).mT.contiguous()[:, alive]
-    W = Ht.new_zeros(V.shape[0], len(s))
-    scale = s[alive]
-    if alive.any() and V.values.numel():
-        for rows, cols, v, gap in _padded(V, len(scale)):
-            Hc = Ht[cols]
-            top, s_seen = Hc.amax(-1), _seen(1.0, Hc, gap, V) + l1 / scale
-            v = torch.where(top > 0, v, 0.0)  # a word that no topic has cannot be explained
-            Hc = Hc / torch.where(top > 0, top, 1.0)[..., None]  # adds a constant to (4), and keeps rare words in range
-            near = None if guess is None else guess[rows][:, alive].double() * scale
-            found = newton_rows(Hc, v, s_seen, l2 / scale**2, near) / scale
-            W[rows] = W[rows].masked_scatter(alive.expand(len(rows), -1), found)
-    return W.to(H.dtype)
+    alive = (s > 0).nonzero()[:, 0]
+    W, s = H.new_zeros(V.shape[0], len(H)), s[alive]
+    if not len(alive):
+        return W
+    Ht = (H[alive].double() / s[:, None]).mT.contiguous()
+    l1, l2 = (l1 / s).clamp_max(1e200), (l2 / s / s).clamp_max(1e200)
+    for rows, Hc, v, known, cost in _problems(V, Ht, beta):
+        top = Hc.amax(-1)
+        unit = torch.where(top > 0, top, 1.0)  # of each word: it keeps rare ones in range
+        pull, push = torch.where(top > 0, v, 0.0) * unit ** (beta - 1), known * unit**beta
+        near = None if guess is None else guess[rows][:, alive].double() * s
+        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near) / s
+        W[rows[:, None], alive] = found.to(W.dtype)
+    return W
 
 # %% ../nbs/06b_weights.ipynb #7d34027c
 def solve_rows(
@@ -214,15 +307,15 @@ def solve_rows(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float = 0.0,  # weight of the sum of W
     l2: float = 0.0,  # weight of half the sum of squares of W
-    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta 1 and 2
-    max_iter: int = 2000,  # multiplicative updates at most, for beta other than 1 and 2
+    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta from 1 to 2
+    max_iter: int = 2000,  # multiplicative updates at most, for beta below 1 and above 2
 ) -> Tensor:  # (n,k) weights, 0 or more
-    "Return weights for fixed `H`: the best ones for beta 1 and 2, else a stationary point."
+    "Return weights for fixed `H`: the best ones for beta from 1 to 2, else a stationary point."
     check_beta(V, beta)
     if beta == 2:
         return solve_weights(V, H, guess, l1, l2)
-    if beta == 1:
-        return solve_weights_kl(V, H, l1, l2, guess)
+    if 1 <= beta < 2:
+        return solve_weights_newton(V, H, beta, l1, l2, guess)
     total, mass = V @ H.new_ones(V.shape[1], 1), H.sum()
     Wt = torch.where(mass > 0, total / mass, 0.0).mT.expand(len(H), -1)
     done = torch.zeros(V.shape[0], dtype=torch.bool, device=V.device)
