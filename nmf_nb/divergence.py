@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, gram, inner, rows_of, sampled
+from .linalg import DataMatrix, gram, inner, rows_of, sampled, scale_rows
 
 # %% auto #0
 __all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of', 'check_beta',
@@ -87,10 +87,11 @@ def beta_of(
 EPS = torch.finfo(torch.float32).eps  # the least W H that a negative power may see, as in scikit-learn
 
 
-def _power_sum(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
-    "The sum of `(W H)^beta` over all entries in float64, blocks of rows at a time."
+def _power_sums(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:  # (..., n)
+    "The sum of `(W H)^beta` over each row in float64, blocks of rows at a time."
     blocks = W.split(max(1, size // H.shape[-1]), dim=-2)
-    return sum((w @ H).clamp_min(EPS if beta <= 0 else 0).pow(beta).sum((-2, -1), dtype=torch.float64) for w in blocks)
+    powers = ((w @ H).clamp_min(EPS if beta <= 0 else 0).pow(beta) for w in blocks)
+    return torch.cat([p.sum(-1, dtype=torch.float64) for p in powers], -1)
 
 # %% ../nbs/01_divergence.ipynb #adfa1b40
 def check_beta(
@@ -120,29 +121,39 @@ def _each(v: Tensor, x: Tensor, beta: float) -> Tensor:
     z = torch.where(v > 0, y, x) if beta > 0 else y  # where data and model are 0 the divergence is 0
     return v**beta / (beta * (beta - 1)) + z**beta / beta - v * y ** (beta - 1) / (beta - 1)
 
+
+def _total(V: DataMatrix, d: Tensor, u: Tensor | None) -> Tensor:
+    "The sum of numbers at the stored entries in float64, each row `u` times."
+    d = d if u is None else d * (u[V.rows] if V.is_sparse else u[:, None]).to(d.dtype)
+    return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
+
 # %% ../nbs/01_divergence.ipynb #24e1547a
 def beta_divergence(
     V: DataMatrix,  # (n,m) data, 0 or more; above 0 for beta of 0 or less
     W: Tensor,  # (..., n, k), 0 or more
     H: Tensor,  # (..., k, m), 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> Tensor:  # (...) float64
     "Return the sum of equation (6) over all entries that are not missing."
+    u = row_weight
+    if beta == 2 and u is not None:
+        s = u.sqrt().to(V.dtype)
+        return beta_divergence(scale_rows(V, s), s[:, None] * W, H)
     if beta == 2 and V.hidden is None and not V.observed_only:
         return 0.5 * squared_error(V, W, H)
     v, x = V.values, sampled(V, W, H)
     if V.observed_only or not V.is_sparse or beta <= 0:  # below 0 every entry is stored: see `check_beta`
         d = _each(v, x, beta)
-        d = d if V.hidden is None else d.masked_fill(V.hidden, 0.0)
-        return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
+        return _total(V, d if V.hidden is None else d.masked_fill(V.hidden, 0.0), u)
     if beta == 2:  # a gap holds 0, which would cost half the square of x
         return 0.5 * (squared_error(V, W, H) - x.masked_fill(~V.hidden, 0.0).double().square().sum(-1))
     v, y = v if V.hidden is None else torch.where(V.hidden, x, v), x.clamp_min(EPS) if beta < 2 else x
     if beta == 1:
-        stored = (torch.xlogy(v, v / y) - v).sum(-1, dtype=torch.float64)
-        return stored + (W.double().sum(-2) * H.double().sum(-1)).sum(-1)
-    stored = v**beta / (beta * (beta - 1)) - v * y ** (beta - 1) / (beta - 1)
-    return stored.sum(-1, dtype=torch.float64) + _power_sum(W, H, beta) / beta
+        sums = (W.double() if u is None else u.double()[:, None] * W).sum(-2)
+        return _total(V, torch.xlogy(v, v / y) - v, u) + (sums * H.double().sum(-1)).sum(-1)
+    stored, sums = v**beta / (beta * (beta - 1)) - v * y ** (beta - 1) / (beta - 1), _power_sums(W, H, beta)
+    return _total(V, stored, u) + (sums if u is None else u * sums).sum(-1) / beta
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):

@@ -17,10 +17,10 @@ from .linalg import DataMatrix, filled, gram, sampled, with_values
 __all__ = ['mu_parts_H', 'mu_exponent', 'mu_step_H', 'mu_step', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/04_mu.ipynb #c7e15240
-def _push(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
-    "`W^T (W H)^(beta - 1)` over blocks of rows, the powers of numbers below EPS taken at EPS where they are negative."
-    blocks = W.split(max(1, size // H.shape[-1]), dim=-2)
-    return sum(w.mT @ (w @ H).clamp_min(EPS if beta < 1 else 0).pow(beta - 1) for w in blocks)
+def _push(left: Tensor, W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
+    "`left^T (W H)^(beta - 1)` over blocks of rows, the powers of numbers below EPS taken at EPS where they are negative."
+    blocks = zip(*(A.split(max(1, size // H.shape[-1]), dim=-2) for A in (left, W)))
+    return sum(a.mT @ (w @ H).clamp_min(EPS if beta < 1 else 0).pow(beta - 1) for a, w in blocks)
 
 # %% ../nbs/04_mu.ipynb #89d8dbf6
 def mu_parts_H(
@@ -28,16 +28,19 @@ def mu_parts_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
     "Return the two parts of the gradient in `H`, equation (1)."
+    u = None if row_weight is None else row_weight.to(W.dtype)[:, None]
+    left = W if u is None else u * W
     if beta == 2:
-        return (filled(V, W, H).T @ W).mT, gram(W.mT).to(H.dtype) @ H
+        return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
     x = sampled(V, W, H)
     v, y = V.values if V.hidden is None else torch.where(V.hidden, x, V.values), x.clamp_min(EPS) if beta < 2 else x
-    pull = (with_values(V, v * y ** (beta - 2)).T @ W).mT
+    pull = (with_values(V, v * y ** (beta - 2)).T @ left).mT
     if V.observed_only:
-        return pull, (with_values(V, y ** (beta - 1)).T @ W).mT
-    return pull, W.sum(-2)[..., None] if beta == 1 else _push(W, H, beta)
+        return pull, (with_values(V, y ** (beta - 1)).T @ left).mT
+    return pull, left.sum(-2)[..., None] if beta == 1 else _push(left, W, H, beta)
 
 # %% ../nbs/04_mu.ipynb #0cefdc32
 def mu_exponent(
@@ -59,9 +62,10 @@ def mu_step_H(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
     l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> Tensor:  # (..., k, m) updated components
     "Apply one multiplicative update to `H`, equations (3) and (4)."
-    pull, push = mu_parts_H(V, W, H, beta)
+    pull, push = mu_parts_H(V, W, H, beta, row_weight)
     push = push + l1 + l2 * H if weighs(l1) or weighs(l2) else push
     t = pull.div_(push.clamp_min(torch.finfo(H.dtype).tiny)).masked_fill_(push <= 0, 1.0)
     gamma = mu_exponent(beta, l2)
@@ -75,10 +79,11 @@ def mu_step(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts, its penalty too; None: once
 ) -> State:  # both factors updated
     "Apply one multiplicative update to `W`, then to `H`: the order of scikit-learn."
-    W = mu_step_H(V.T, state.H.mT, state.W.mT, beta, penalty.l1_W, penalty.l2_W).mT
-    H = mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H)
+    W = mu_step_H(V.T, state.H.mT, state.W.mT, beta, penalty.l1_W, penalty.l2_W).mT  # whose rows do not see each other
+    H = mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H, row_weight)
     H[..., :fixed, :] = state.H[..., :fixed, :]  # each entry descends by itself, so the others may stay
     return State(W, H)
 

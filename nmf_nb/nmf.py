@@ -51,17 +51,21 @@ class _Method(NamedTuple):
     objective: Callable  # (V, W, H) -> scalar, what the step lowers
 
 
-def _method(model: NMF, beta: float, penalty: Penalty, fixed: int) -> _Method:
+def _method(model: NMF, problem: _Problem, fixed: int) -> _Method:
     "The step of the model's solver, with its objective."
 
     def objective(V, W, H):
-        return (beta_divergence(V, W, H, beta) + penalty_value(penalty, W, H)).clamp_min(0)
+        return sum(_value(problem, W, H)).clamp_min(0)
 
-    options = {"penalty": penalty, "fixed": fixed}
+    options = {"penalty": problem.penalty, "fixed": fixed}
     if model.solver == "cd":
         update = shuffled(hals_sweep, _seed(model.random_state)) if model.shuffle else hals_sweep
         return _Method(partial(extrapolated_step, update=update, **options), momentum, objective)
-    step = partial(pgd_step, **options) if model.solver == "pgd" else partial(mu_step, beta=beta, **options)
+    step = (
+        partial(pgd_step, **options)
+        if model.solver == "pgd"
+        else partial(mu_step, beta=problem.beta, row_weight=problem.left, **options)
+    )
     return _Method(step, lambda state: state, objective)
 
 # %% ../nbs/07_nmf.ipynb #9da3c055
@@ -187,11 +191,16 @@ class _Problem(NamedTuple):
     V: DataMatrix  # rows times `s`, entries divided by `4**p`
     plain: DataMatrix  # without `s`
     u: Tensor | None  # (n,) weights of the rows
-    s: Tensor | None  # (n,) their factors
+    s: Tensor | None  # (n,) their factors, for the squared error
     p: int
     beta: float
     penalty: Penalty  # in the units of the loop
     unit: float  # what the loop's objective is multiplied by
+
+    @property
+    def left(self) -> Tensor | None:
+        "The weights of the rows that are left where `s` does not do their work."
+        return self.u if self.s is None else None
 
 
 def _scale(V: DataMatrix, p: int) -> DataMatrix:
@@ -207,24 +216,25 @@ def _power(p: float) -> float:
 def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
     "The problem that the loop solves."
     check_beta(V, beta)
-    if u is not None and beta == 0:
-        raise ValueError(
-            "sample_weight has no effect on beta_loss=0, which no factor of a row changes; repeat the rows"
-        )
     largest = V.values.amax().item() if V.values.numel() else 0.0
     exponent = math.frexp(largest)[1]
     p = exponent // 2 if largest and abs(exponent) > 20 else 0
     plain, s = _scale(V, p), None
     penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio, n=None if u is None else u.sum().item())
     l1, l2 = _power(p - 2 * p * beta), _power(2 * p - 2 * p * beta)
-    l1_W, l2_W = penalty.l1_W * l1, penalty.l2_W * l2
-    if u is not None:
-        s = torch.where(u > 0, u ** (1 / beta), 0.0)
-        per_row = [torch.where(u > 0, u / s**q, 0.0).to(V.dtype) for q in (1, 2)]
-        l1_W, l2_W = (a * b if a else 0.0 for a, b in zip((l1_W, l2_W), per_row))
-        l2_W = penalty.l2_W * l2 if beta == 2 else l2_W
-    scaled = Penalty(l1_W, l2_W, penalty.l1_H * l1, penalty.l2_H * l2)
+    scaled = Penalty(penalty.l1_W * l1, penalty.l2_W * l2, penalty.l1_H * l1, penalty.l2_H * l2)
+    if u is not None and beta == 2:
+        s = u.sqrt()
+        scaled = scaled._replace(l1_W=scaled.l1_W * s.to(V.dtype) if scaled.l1_W else 0.0)
     return _Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, _power(2 * p * beta))
+
+
+def _value(problem: _Problem, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor | float]:
+    "The divergence and the penalties of factors in the units of the loop."
+    u, penalty = problem.left, problem.penalty
+    on_W = penalty[:2] if u is None else [a * u if a else 0.0 for a in penalty[:2]]
+    parts = Penalty(*on_W, *penalty[2:])
+    return beta_divergence(problem.V, W, H, problem.beta, u), penalty_value(parts, W, H)
 
 # %% ../nbs/07_nmf.ipynb #74ee3c37
 def _given(V: DataMatrix, k: int, name: str, A, beta: float, start: bool = True) -> Tensor:
@@ -369,11 +379,11 @@ def _measure(model, problem: _Problem, W: Tensor, H: Tensor) -> None:
     "Set `reconstruction_err_`, by scikit-learn's definition, and `objective_`, of factors in the units of the loop."
     V, beta = problem.V, problem.beta
     W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
-    divergence = max(beta_divergence(V, W, H, beta).item(), 0.0)
+    divergence, penalties = (max(float(value), 0.0) for value in _value(problem, W, H))
     whole = beta == 2 and V.hidden is None and not V.observed_only
     error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
     model.reconstruction_err_ = error * problem.unit**0.5
-    model.objective_ = (divergence + float(penalty_value(problem.penalty, W, H))) * problem.unit
+    model.objective_ = (divergence + penalties) * problem.unit
     check_finite([model.objective_, W.abs().amax().item(), H.abs().amax().item()], getattr(model, "n_iter_", 0))
 
 # %% ../nbs/07_nmf.ipynb #2f7bdd30
@@ -409,7 +419,7 @@ def _fit(model: NMF, X, y, W, H, missing, sample_weight):
     beta = _check_parameters(model, model.solver, size)
     problem, F = _problem(model, V, beta, u), _fixed(model, V, k)
     start = _start(model, problem, k, W, H, F, size)
-    method = _method(model, beta, problem.penalty, 0 if F is None else len(F))
+    method = _method(model, problem, 0 if F is None else len(F))
 
     def fitted(look, state):
         return {"components_": like(_best(look, state)[1] * _power(problem.p)), "n_components_": k}

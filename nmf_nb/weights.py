@@ -211,9 +211,8 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     near = (2 - beta) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
     new, cost = w + step[:, None] * p, (w * Q).sum(1, keepdim=True)
-    least = 1e-28 * torch.minimum(
-        w.amax(1, keepdim=True), cost / (P + Q).clamp_min(1e-300)
-    )  # no need to chase zero below
+    # nothing is won below 1e-28 of the largest weight, or of the largest part of the cost
+    least = 1e-28 * torch.minimum(w.amax(1, keepdim=True), cost / (P + Q).clamp_min(1e-300))
     return torch.where(new > 0, torch.maximum(new, least), 0.0), step > 0
 
 # %% ../nbs/06b_weights.ipynb #e1ba4006

@@ -453,7 +453,7 @@ def test_sample_weights(method, data):
     X = formed(X, data.draw(st.sampled_from(sorted(DENSE | SPARSE))))
     assert answer(model.fit, X, sample_weight=bad) is None
     starts_by_svd = str(model.init).startswith("nndsvd")
-    if beta == 0 or not u.any() or starts_by_svd and k > min(u.sum(), dense(X).shape[1]):
+    if not u.any() or starts_by_svd and k > min(u.sum(), dense(X).shape[1]):
         assert answer(model.fit, X, sample_weight=u) is None
     else:
         check_fit(model, X, k, sample_weight=data.draw(st.sampled_from([u, u.tolist(), u.astype(np.float32)])))
@@ -469,7 +469,7 @@ def test_fixed_components(method, data):
     k, gaps = parameters["n_components"], data.draw(masks(X.shape))
     F = data.draw(matrices((data.draw(st.integers(1, k)), X.shape[1]), dtype, kinds=("whole", "plain")))
     options = {"missing": gaps} if data.draw(st.booleans()) else {}
-    if beta > 0 and parameters.get("init") in (None, "random") and data.draw(st.booleans()):
+    if parameters.get("init") in (None, "random") and data.draw(st.booleans()):
         options["sample_weight"] = np.append(1.0, data.draw(arrays(np.float64, len(X) - 1, elements=WEIGHTS)))
     model, before = make(method, **parameters, fixed_components=F), memory(F)
     check_fit(model, X, k, **options)
