@@ -135,7 +135,8 @@ def nndsvd(
     half = (sigma * u * y).sqrt()
     W = U.mul_(sign).clamp_min_(0).mul_(half / u.clamp_min(1e-30))
     H = Yt.mul_(sign[:, None]).clamp_min_(0).mul_((half / y.clamp_min(1e-30))[:, None])
-    W = W if row_weight is None else W.div_(row_weight.sqrt().clamp_min(1e-30).to(V.dtype)[:, None])
+    if row_weight is not None:  # a row that does not count has rounding errors alone
+        W = torch.where(row_weight[:, None] > 0, W / row_weight.sqrt().to(V.dtype)[:, None], 0.0)
     W, H = _complete(V, W, H, sigma, k, seed, row_weight)
     return State(*_fill(V, W, H, seed, fill, row_weight))
 

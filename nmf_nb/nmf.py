@@ -225,7 +225,8 @@ def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
     scaled = Penalty(penalty.l1_W * l1, penalty.l2_W * l2, penalty.l1_H * l1, penalty.l2_H * l2)
     if u is not None and beta == 2:
         s = u.sqrt()
-        scaled = scaled._replace(l1_W=scaled.l1_W * s.to(V.dtype) if scaled.l1_W else 0.0)
+        l1_W = (scaled.l1_W * s).clamp_max(torch.finfo(V.dtype).max).to(V.dtype)
+        scaled = scaled._replace(l1_W=l1_W if scaled.l1_W else 0.0)
     return _Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, _power(2 * p * beta))
 
 
