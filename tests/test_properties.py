@@ -459,6 +459,19 @@ def test_sample_weights(method, data):
         check_fit(model, X, k, sample_weight=data.draw(st.sampled_from([u, u.tolist(), u.astype(np.float32)])))
 
 
+def test_sample_weights_of_small_data():
+    "Penalties that leave the range of float32, rows of weight 0 with all there is or with next to nothing"
+    X = np.zeros((6, 6), np.float32)
+    X[0, 3], X[1:, 3] = 1e-20, 1
+    alone = NMF(1, solver="mu", beta_loss=1).fit(X[1:])
+    model = NMF(1, solver="mu", beta_loss=1).fit(X, sample_weight=[0] + [8546] * 5)
+    np.testing.assert_allclose(model.components_ / model.components_.sum(), alone.components_ / alone.components_.sum())
+    penalties = {"alpha_W": 1.0, "l1_ratio": 0.5, "max_iter": 20, "tol": 0}
+    for solver in ("cd", "pgd", "mu"):
+        for u in ([1.0, 1.0], [1.0, 0.0]):
+            check_fit(NMF(1, solver=solver, **penalties), np.float32([[0, 0], [0, 1e-25]]), 1, sample_weight=u)
+
+
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @given(data=st.data())
 def test_fixed_components(method, data):
