@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .divergence import check_beta
+from .divergence import EPS, check_beta
 from .linalg import DataMatrix, gram, rows_of, with_values
-from .mu import kkt_violation_H, mu_step_H
+from .mu import kkt_violation_H
 
 # %% auto #0
 __all__ = ['row_residuals', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_newton', 'solve_rows']
@@ -32,7 +32,7 @@ def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:
     return torch.cholesky_solve((B * free)[..., None], torch.linalg.cholesky(A))[..., 0]
 
 # %% ../nbs/06b_weights.ipynb #1ef59d79
-def _descend(G: Tensor, B: Tensor, W: Tensor, sweeps: int = 2000) -> Tensor:
+def _descend(G: Tensor, B: Tensor, W: Tensor, sweeps: int) -> Tensor:
     "Lower the objective of each row by sweeps of equation (3), from `W`."
     W, g = W.clone(), (G @ W[..., None])[..., 0] - B
     for _ in range(sweeps):
@@ -47,7 +47,7 @@ def nnls(
     G: Tensor,  # (k,k) float64, Gram matrix H H^T, positive definite; or (n,k,k), one for each row
     B: Tensor,  # (n,k) float64, V H^T
     guess: Tensor | None = None,  # (n,k) weights, 0 or more: where they are positive saves time; None guesses zeros
-    max_rounds: int = 1000,  # of exchanges
+    max_rounds: int = 1000,  # of exchanges; then twice as many sweeps of equation (3)
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
     n, k = B.shape
@@ -70,7 +70,7 @@ def nnls(
         last = wrong & (wrong.flip(1).cumsum(1).flip(1) == 1)
         free = free ^ torch.where((lives > 0)[:, None], wrong, last)
     else:
-        W[todo] = _descend(G if G.ndim == 2 else G[todo], B[todo], guess[todo])
+        W[todo] = _descend(G if G.ndim == 2 else G[todo], B[todo], guess[todo], 2 * max_rounds)
     return torch.where(W > 0, W, 0.0)
 
 # %% ../nbs/06b_weights.ipynb #c3e5e9ac
@@ -160,11 +160,14 @@ def _pick(keep: Tensor, *tensors: Tensor) -> list[Tensor]:
 def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: float) -> Tensor:  # (b,)
     "About the sum of the best weights of each row."
     k = Hc.shape[-1]
-    x = _per_word(Hc, Hc.new_full((1, k), 1 / k)).clamp_min(1e-300)
+    x = _per_word(Hc, Hc.new_full((1, k), 1 / k))
+    x = torch.where(x > 0, x, 1.0)
     P, Q = _per_topic(Hc, pull * x ** (beta - 2)), _per_topic(Hc, push * x ** (beta - 1))
     costs = (Q, 1), (s, 2 - beta), (l2 / k, 3 - beta)
-    sizes = torch.stack([torch.where(P > 0, P / cost, 0.0).amax(1) ** (1 / power) for cost, power in costs])
-    size = torch.maximum(sizes.amin(0), 1e-30 * sizes[0]) if beta > 1 else sizes.amin(0)
+    sizes = torch.stack(
+        [torch.where(P > 0, P / cost, 0.0).amax(1) ** (1 / power) for cost, power in costs if power > 0]
+    )
+    size = torch.maximum(sizes.amin(0), 1e-30 * sizes[0]) if beta != 1 else sizes.amin(0)
     return torch.where((size > 0) & (size < torch.inf), size, 1.0)
 
 # %% ../nbs/06b_weights.ipynb #d22e514a
@@ -174,10 +177,10 @@ def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor) -> Tensor:
     d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
     bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
     A = bent[:, :, None] * A * bent[:, None, :]
-    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-12)
+    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-11)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
-    return d * nnls(A, B, w / d) - w
+    return d * nnls(A, B, w / d, max_rounds=100) - w
 
 # %% ../nbs/06b_weights.ipynb #05428c92
 def _slope(w, x, p, move, pull, push, floor, s, l2, beta) -> Tensor:
@@ -188,7 +191,7 @@ def _slope(w, x, p, move, pull, push, floor, s, l2, beta) -> Tensor:
 # %% ../nbs/06b_weights.ipynb #a50172a1
 def _step_length(w, x, p, move, near, most, rows, beta) -> Tensor:
     "The first of c, c/2, c/4, ... with a slope of at most `most`; 0 if there is none. c keeps `near` of each x that is pulled."
-    fall = torch.where(rows[0] > 0, move / x, 0.0).amin(1)
+    fall = torch.where(rows[0] > 0, move / torch.maximum(x, rows[2]), 0.0).amin(1)
     c = ((near - 1) / fall.clamp_max(-1e-300)).clamp_max(1)
     step, todo = torch.zeros_like(c), torch.arange(len(c), device=c.device)
     for _ in range(30):
@@ -208,7 +211,7 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
     p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q)
     most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
-    near = (2 - beta) * far.square().clamp(1e-10, 0.1)
+    near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
     new, cost = w + step[:, None] * p, (w * Q).sum(1, keepdim=True)
     # nothing is won below 1e-28 of the largest weight, or of the largest part of the cost
@@ -222,6 +225,22 @@ def _far(w: Tensor, P: Tensor, Q: Tensor) -> Tensor:  # (b,)
     parts = [a / a.amax(1, keepdim=True).clamp_min(tiny) for a in (w, cost)]
     return torch.minimum(torch.maximum(*parts).sqrt(), (Q - P) / Q.clamp_min(tiny)).abs().amax(1)
 
+# %% ../nbs/06b_weights.ipynb #ab08f1d3
+def _bound(rows, P: Tensor, Q: Tensor, beta: float):
+    "The problem of each row with its concave part, of which `P` or `Q` is the slope, replaced by the tangent."
+    pull, push, floor, s, l2 = rows
+    zero = pull.new_zeros(1, 1)
+    if beta < 1:
+        return pull, zero, floor, s + Q, l2
+    return (zero, push, floor, s - P, l2) if beta > 2 else rows
+
+# %% ../nbs/06b_weights.ipynb #e1fd3328
+def _forces(Hc, x, pull, push, floor, beta) -> tuple[Tensor, Tensor]:
+    "The pull and the push on each topic of (4), by equation (6)."
+    y = torch.maximum(x, floor)
+    power = y.pow(beta - 2)
+    return _per_topic(Hc, pull * power), _per_topic(Hc, power.mul_(y if beta < 1 else x).mul_(push))
+
 # %% ../nbs/06b_weights.ipynb #3555a7fe
 def newton_rows(
     Hc: Tensor,  # (b,L,k) float64, topics at the entries of each row, each entry in any unit; (1,L,k) for all rows
@@ -229,29 +248,32 @@ def newton_rows(
     push: Tensor,  # (b,L) or (1,L), 1 where an entry is known, else 0; 0 for beta 1, where `s` has the push
     s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: an L1 penalty, for beta 1 also the topic's sum
     l2: Tensor,  # (k,) weights of half its squares
-    beta: float = 1.0,  # 1 or more, below 2
+    beta: float = 1.0,  # any but 2
     guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    rounds: int = 100,  # of Newton's method, at most
+    least: float | Tensor = EPS,  # (1,L) the least `x` that powers see for beta below 1
+    rounds: int = 1000,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = _size(Hc, pull, push, s, l2, beta)[:, None]
     w = (_per_topic(Hc, pull + push) + s > 0).double() / Hc.shape[-1]  # what has none of the entries is not needed
     w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
-    rows = pull / size, push, torch.where(pull > 0, 0.0, 1e-20), s / size ** (beta - 1), l2 * size ** (2 - beta)
+    floor = least * (1 / size).clamp_max(2.0**20) if beta < 1 else torch.where((pull > 0) & (beta < 2), 0.0, 1e-20)
+    unit, unit2 = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
+    rows = pull / size, push, floor, s * unit, l2 * unit2
+    nothing = 1e-30 if beta < 2 else 1e-12  # above 2 a penalty can leave a row with no weight
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(size[:, 0], dtype=torch.bool)
     for _ in range(rounds):
-        pull, push, floor, s, l2 = rows
         x = _per_word(Hc, w)
-        power = torch.maximum(x, floor).pow_(beta - 2)  # equation (6)
-        P, Q = _per_topic(Hc, pull * power), s + l2 * w + _per_topic(Hc, push * x * power)
-        far = _far(w, P, Q)
-        more = moved & (far > 1e-13) & (w.amax(1) > 1e-30)
+        P, Q = _forces(Hc, x, *rows[:3], beta)
+        cost = Q + rows[3] + rows[4] * w
+        far = _far(w, P, cost)
+        more = moved & (far > 1e-13) & (w.amax(1) > nothing)
         if not more.any():
             break
-        Hc, w, x, P, Q, far, todo, *rows = _pick(more, Hc, w, x, P, Q, far, todo, *rows)
-        w, moved = _advance(Hc, w, x, P, Q, far, rows, beta)
+        Hc, w, x, P, Q, cost, far, todo, *rows = _pick(more, Hc, w, x, P, Q, cost, far, todo, *rows)
+        w, moved = _advance(Hc, w, x, P, cost, far, _bound(rows, P, Q, beta), beta)
         W[todo] = w
-    return torch.where(W.amax(1, keepdim=True) > 1e-30, W, 0.0) * size
+    return torch.where(W.amax(1, keepdim=True) > nothing, W, 0.0) * size
 
 # %% ../nbs/06b_weights.ipynb #71334a26
 def _problems(V: DataMatrix, Ht: Tensor, beta: float, size: int = 1 << 20):
@@ -277,12 +299,12 @@ def _problems(V: DataMatrix, Ht: Tensor, beta: float, size: int = 1 << 20):
 def solve_weights_newton(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (k,m) components, 0 or more
-    beta: float = 1.0,  # 1 or more, below 2
+    beta: float = 1.0,  # any number but 2
     l1: float = 0.0,  # weight of the sum of W, 0 or more
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
-    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time, not more
+    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time, not more, for beta from 1 to 2
 ) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
-    "Return the best `W >= 0` for fixed `H` and a beta-divergence from Kullback-Leibler up to, not with, the squared error."
+    "Return the best `W >= 0` for fixed `H` and any beta-divergence but the squared error; below 1 and above 2 a stationary one."
     s = H.double().sum(1)
     alive = (s > 0).nonzero()[:, 0]
     W, s = H.new_zeros(V.shape[0], len(H)), s[alive]
@@ -295,7 +317,7 @@ def solve_weights_newton(
         unit = torch.where(top > 0, top, 1.0)  # of each word: it keeps rare ones in range
         pull, push = torch.where(top > 0, v, 0.0) * unit ** (beta - 1), known * unit**beta
         near = None if guess is None else guess[rows][:, alive].double() * s
-        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near) / s
+        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near, EPS / unit) / s
         W[rows[:, None], alive] = found.to(W.dtype)
     return W
 
@@ -307,20 +329,9 @@ def solve_rows(
     l1: float = 0.0,  # weight of the sum of W
     l2: float = 0.0,  # weight of half the sum of squares of W
     guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta from 1 to 2
-    max_iter: int = 2000,  # multiplicative updates at most, for beta below 1 and above 2
 ) -> Tensor:  # (n,k) weights, 0 or more
     "Return weights for fixed `H`: the best ones for beta from 1 to 2, else a stationary point."
     check_beta(V, beta)
     if beta == 2:
         return solve_weights(V, H, guess, l1, l2)
-    if 1 <= beta < 2:
-        return solve_weights_newton(V, H, beta, l1, l2, guess)
-    total, mass = V @ H.new_ones(V.shape[1], 1), H.sum()
-    Wt = torch.where(mass > 0, total / mass, 0.0).mT.expand(len(H), -1)
-    done = torch.zeros(V.shape[0], dtype=torch.bool, device=V.device)
-    for i in range(max_iter):
-        new = torch.where(done, Wt, mu_step_H(V.T, H.mT, Wt, beta, l1, l2))
-        done, Wt = done | ((new - Wt).abs() <= 1e-7 * new.amax(0)).all(0), new
-        if i % 20 == 19 and done.all():
-            break
-    return Wt.mT.contiguous()
+    return solve_weights_newton(V, H, beta, l1, l2, guess if 1 <= beta < 2 else None)
