@@ -1,0 +1,59 @@
+"""Each row that `transform` returns meets the conditions of Karush, Kuhn and Tucker, here written out in NumPy"""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from nmf_nb import NMF, MiniBatchNMF
+from nmf_nb.corpus import load_corpus
+from nmf_nb.divergence import EPS
+
+BETAS = [-1, 0, 0.5, 0.9, 1, 1.5, 2, 2.5, 4]
+
+
+@pytest.fixture(scope="module")
+def X():
+    return TfidfVectorizer(max_features=200, stop_words="english").fit_transform(load_corpus("factbook").texts[:150])
+
+
+def residuals(X, W, H, beta, l1, l2):
+    "How far each row is from the conditions: 0 where the smaller of weight and slope is 0 for every topic"
+    x = np.maximum(W @ H, EPS if beta < 1 else 1e-300)
+    pull, push = (X * np.where(X > 0, x, 1.0) ** (beta - 2)) @ H.T, x ** (beta - 1) @ H.T + l1 + l2 * W
+    gaps = np.minimum(W / np.maximum(W.max(1, keepdims=True), 1e-300), (push - pull) / np.maximum(push, 1e-300))
+    return np.abs(gaps).max(1)
+
+
+def fitted(kind, X, beta, **parameters):
+    parameters = {"n_components": 6, "beta_loss": beta, "random_state": 0, "max_iter": 20, **parameters}
+    solver = {"solver": "cd" if beta == 2 else "mu"} if kind is NMF else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # twenty steps are few
+        return kind(**parameters, **solver).fit(X)
+
+
+@pytest.mark.parametrize("penalties", [{}, {"alpha_W": 2e-4, "l1_ratio": 0.3}], ids=["plain", "penalties"])
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("kind", [NMF, MiniBatchNMF])
+def test_every_row_is_solved(kind, beta, penalties, X):
+    X = X.toarray() + 0.01 if beta <= 0 else X
+    model, n_words = fitted(kind, X, beta, **penalties), X.shape[1]
+    W, alpha, ratio = model.transform(X), penalties.get("alpha_W", 0.0), penalties.get("l1_ratio", 0.0)
+    dense = X.toarray() if sp.issparse(X) else X
+    left = residuals(dense, W, model.components_, beta, alpha * n_words * ratio, alpha * n_words * (1 - ratio))
+    assert (left < 1e-6).all() and W.max() > 0
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_a_row_alone(beta, X):
+    "It has the weights that it has among others, whether the matrix is dense or sparse"
+    X = X.toarray() + 0.01 if beta <= 0 else X
+    model = fitted(NMF, X, beta)
+    W = model.transform(X)
+    for i in range(0, X.shape[0], 30):
+        np.testing.assert_allclose(model.transform(X[i : i + 1])[0], W[i], rtol=1e-6, atol=1e-9 * W[i].max())
+    other = sp.csr_array(X) if beta <= 0 else X.toarray()
+    np.testing.assert_allclose(model.transform(other), W, rtol=1e-6, atol=1e-9 * W.max())
