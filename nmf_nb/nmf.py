@@ -218,7 +218,8 @@ def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
     check_beta(V, beta)
     largest = V.values.amax().item() if V.values.numel() else 0.0
     exponent = math.frexp(largest)[1]
-    p = exponent // 2 if largest and abs(exponent) > 20 else 0
+    far = exponent > 20 or exponent < (-20 if beta == 2 else -3)
+    p = exponent // 2 if largest and far else 0
     plain, s = _scale(V, p), None
     penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio, n=None if u is None else u.sum().item())
     l1, l2 = _power(p - 2 * p * beta), _power(2 * p - 2 * p * beta)
@@ -503,10 +504,10 @@ def _components_on(model, V: DataMatrix) -> Tensor:
 
 def _score(model, V: DataMatrix) -> float:
     "Minus the divergence per row, in float64."
-    H = _components_on(model, V)
-    W, D = _weights(model, V, H), V.double()
-    H, W = H.to(D.dtype), W.to(D.dtype)
-    return -max(beta_divergence(D, W, H, beta_of(model.beta_loss)).item(), 0.0) / V.shape[0]
+    H, problem = _components_on(model, V), _problem(model, V, beta_of(model.beta_loss), None)
+    W, D, small = _weights(model, V, H), problem.plain.double(), _power(-problem.p)
+    H, W = small * H.to(D.dtype), small * W.to(D.dtype)
+    return -max(beta_divergence(D, W, H, problem.beta).item(), 0.0) * problem.unit / V.shape[0]
 
 # %% ../nbs/07_nmf.ipynb #863abb70
 def _pack(value, name: str, tensors: dict):

@@ -250,14 +250,14 @@ def newton_rows(
     l2: Tensor,  # (k,) weights of half its squares
     beta: float = 1.0,  # any but 2
     guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    least: float | Tensor = EPS,  # (1,L) the least `x` that powers see for beta below 1
+    least: float | Tensor = EPS,  # (b,L) the least `x` that powers see where a row has 0, for beta below 1
     rounds: int = 1000,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = _size(Hc, pull, push, s, l2, beta)[:, None]
     w = (_per_topic(Hc, pull + push) + s > 0).double() / Hc.shape[-1]  # what has none of the entries is not needed
     w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
-    floor = least * (1 / size).clamp_max(2.0**20) if beta < 1 else torch.where((pull > 0) & (beta < 2), 0.0, 1e-20)
+    floor = torch.where((pull > 0) & (beta < 2), 0.0, least / size if beta < 1 else 1e-20)
     unit, unit2 = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
     rows = pull / size, push, floor, s * unit, l2 * unit2
     nothing = 1e-30 if beta < 2 else 1e-12  # above 2 a penalty can leave a row with no weight
@@ -317,7 +317,9 @@ def solve_weights_newton(
         unit = torch.where(top > 0, top, 1.0)  # of each word: it keeps rare ones in range
         pull, push = torch.where(top > 0, v, 0.0) * unit ** (beta - 1), known * unit**beta
         near = None if guess is None else guess[rows][:, alive].double() * s
-        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near, EPS / unit) / s
+        largest = v.amax(1, keepdim=True)
+        least = EPS * torch.where(largest > 0, 16 * largest, 1.0).clamp_max(1.0) / unit
+        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near, least) / s
         W[rows[:, None], alive] = found.to(W.dtype)
     return W
 

@@ -57,3 +57,20 @@ def test_a_row_alone(beta, X):
         np.testing.assert_allclose(model.transform(X[i : i + 1])[0], W[i], rtol=1e-6, atol=1e-9 * W[i].max())
     other = sp.csr_array(X) if beta <= 0 else X.toarray()
     np.testing.assert_allclose(model.transform(other), W, rtol=1e-6, atol=1e-9 * W.max())
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_small_data(beta):
+    "The unit of the data does not matter: a fit, its score and new weights are those of the same data times `4**q`"
+    rng = np.random.default_rng(0)
+    X = rng.gamma(0.5, 1, (30, 3)) @ rng.gamma(0.5, 1, (3, 20)) * rng.gamma(5, 0.2, (30, 20)) + 1e-3
+    X = X * (X > np.quantile(X, 0.3)) if beta > 0 else X
+    X *= 0.9 / X.max()
+    tolerance = {"rtol": 1e-4 if 0 < beta < 1 else 1e-6}  # where the floor under x counts, it is not quite in proportion
+    big = fitted(NMF, X, beta, n_components=3, init="random")
+    W = big.transform(X[:5])
+    for q in (6, 10, 15):
+        small = fitted(NMF, X / 4**q, beta, n_components=3, init="random")
+        np.testing.assert_allclose(small.components_ * 2**q, big.components_, rtol=1e-8)
+        np.testing.assert_allclose(small.score(X / 4**q) * 4 ** (q * beta), big.score(X), **tolerance)
+        np.testing.assert_allclose(small.transform(X[:5] / 4**q) * 2**q, W, atol=1e-9 * W.max(), **tolerance)
