@@ -171,13 +171,13 @@ def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: f
     return torch.where((size > 0) & (size < torch.inf), size, 1.0)
 
 # %% ../nbs/06b_weights.ipynb #d22e514a
-def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor) -> Tensor:
+def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor, ridge: float) -> Tensor:
     "The way from `w` to the minimum of the quadratic model over weights of 0 or more; `size` is push and pull added."
     d = 1 / size
     d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
     bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
     A = bent[:, :, None] * A * bent[:, None, :]
-    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-11)
+    A.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
     return d * nnls(A, B, w / d, max_rounds=100) - w
@@ -209,7 +209,8 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     pull, push, floor, *_ = rows
     y = torch.maximum(x, floor)
     c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
-    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q)
+    ridge = 1e-9 if 1 <= beta < 2 else 1e-7
+    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q, ridge)
     most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
     near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
@@ -260,14 +261,14 @@ def newton_rows(
     floor = torch.where((pull > 0) & (beta < 2), 0.0, least / size if beta < 1 else 1e-20)
     unit, unit2 = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
     rows = pull / size, push, floor, s * unit, l2 * unit2
-    nothing = 1e-30 if beta < 2 else 1e-12  # above 2 a penalty can leave a row with no weight
+    close, nothing = 1e-13 if 1 <= beta < 2 else 1e-10, 1e-30 if beta < 2 else 1e-12
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(size[:, 0], dtype=torch.bool)
     for _ in range(rounds):
         x = _per_word(Hc, w)
         P, Q = _forces(Hc, x, *rows[:3], beta)
         cost = Q + rows[3] + rows[4] * w
         far = _far(w, P, cost)
-        more = moved & (far > 1e-13) & (w.amax(1) > nothing)
+        more = moved & (far > close) & (w.amax(1) > nothing)
         if not more.any():
             break
         Hc, w, x, P, Q, cost, far, todo, *rows = _pick(more, Hc, w, x, P, Q, cost, far, todo, *rows)
