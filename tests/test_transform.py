@@ -66,7 +66,7 @@ def test_small_data(beta):
     X = rng.gamma(0.5, 1, (30, 3)) @ rng.gamma(0.5, 1, (3, 20)) * rng.gamma(5, 0.2, (30, 20)) + 1e-3
     X = X * (X > np.quantile(X, 0.3)) if beta > 0 else X
     X *= 0.9 / X.max()
-    tolerance = {"rtol": 1e-4 if 0 < beta < 1 else 1e-6}  # where the floor under x counts, it is not quite in proportion
+    tolerance = {"rtol": 1e-4 if 0 < beta < 1 else 1e-6}  # the floor under x is not quite in proportion
     big = fitted(NMF, X, beta, n_components=3, init="random")
     W = big.transform(X[:5])
     for q in (6, 10, 15):
