@@ -148,8 +148,11 @@ def _per_pair(Hc: Tensor, c: Tensor, size: int = 1 << 18) -> Tensor:  # (b,k,k)
         return Hc.mT @ (c[..., None] * Hc)
     k = Hc.shape[-1]
     step = max(1, size // k**2)
-    blocks = zip(c.split(step, 1), Hc[0].split(step))
-    return sum(z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks).view(-1, k, k)
+    bent = (c > 0).any(0)  # below 1 only words that a row has are
+    blocks = zip(c[:, bent].split(step, 1), Hc[0, bent].split(step))
+    return sum((z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks), c.new_zeros(len(c), k * k)).view(
+        -1, k, k
+    )
 
 
 def _pick(keep: Tensor, *tensors: Tensor) -> list[Tensor]:
