@@ -338,10 +338,10 @@ def _fit_data(model: MiniBatchNMF, X, y, W, H):
         stream = stream_start(start.H)
         steps = _steps(model, lambda: batches, stream, start.W.clone(), task, model.max_iter)
         stream, history, reason = _passes(model, steps, stream, task, calm, seen)
+        model.n_iter_, model.history_ = history[-1]["step"], history
         W = _weights(model, V, _set(model, stream, task, like))
         _measure(model, problem, W * _power(-task.p), stream.H)
     _warn(model, history, reason)
-    model.n_iter_, model.history_ = history[-1]["step"], history
     return like(W)
 
 # %% ../nbs/08_minibatch.ipynb #7ebb5e82

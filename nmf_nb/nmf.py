@@ -393,9 +393,9 @@ def _keep(model, V: DataMatrix, problem: _Problem, result: Fit, like: Callable) 
     "Solve the weights once more and set the fitted attributes; return the weights."
     guess, small = _best(result.history[-1], result.state)
     H = small * _power(problem.p)
-    W = _weights(model, V, H, guess)
     model.components_, model.n_components_, model.device_ = like(H), len(H), str(V.device)
     model.history_, model.n_iter_ = _records(result.history, problem.unit), result.history[-1].step
+    W = _weights(model, V, H, guess)  # an interrupt here leaves a model that can transform
     _measure(model, problem, W * _power(-problem.p), small)
     return W
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import signal
+import sys
 import threading
 from collections import Counter
 from functools import partial
@@ -341,6 +342,24 @@ def check_kept(model, X):
     if hasattr(model, "partial_fit"):
         steps = model.n_steps_
         assert model.partial_fit(X).n_steps_ == steps + 1 and np.isfinite(model.components_).all()
+
+
+def test_ctrl_c_in_the_last_solve_of_the_weights(ours, X, ctrl_c):
+    "The loop is over: its components are kept"
+
+    def press(frame, event, _):
+        if event == "call" and frame.f_code.co_name == "solve_rows":
+            sys.setprofile(None)
+            ctrl_c()
+
+    model = ours(n_components=3)
+    sys.setprofile(press)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X)
+    finally:
+        sys.setprofile(None)
+    check_kept(model, X)
 
 
 def test_ctrl_c_at_a_look(ours, name, X, ctrl_c):
