@@ -395,7 +395,8 @@ def _keep(model, V: DataMatrix, problem: _Problem, result: Fit, like: Callable) 
     H = small * _power(problem.p)
     model.components_, model.n_components_, model.device_ = like(H), len(H), str(V.device)
     model.history_, model.n_iter_ = _records(result.history, problem.unit), result.history[-1].step
-    W = _weights(model, V, H, guess)  # an interrupt here leaves a model that can transform
+    one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
+    W = _weights(model, V, H, guess if one else None)  # an interrupt here leaves a model that can transform
     _measure(model, problem, W * _power(-problem.p), small)
     return W
 

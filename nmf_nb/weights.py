@@ -174,13 +174,13 @@ def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: f
     return torch.where((size > 0) & (size < torch.inf), size, 1.0)
 
 # %% ../nbs/06b_weights.ipynb #d22e514a
-def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor, ridge: float) -> Tensor:
+def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor) -> Tensor:
     "The way from `w` to the minimum of the quadratic model over weights of 0 or more; `size` is push and pull added."
     d = 1 / size
     d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
     bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
     A = bent[:, :, None] * A * bent[:, None, :]
-    A.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
+    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-7)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
     return d * nnls(A, B, w / d, max_rounds=100) - w
@@ -212,8 +212,7 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     pull, push, floor, *_ = rows
     y = torch.maximum(x, floor)
     c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
-    ridge = 1e-9 if 1 <= beta < 2 else 1e-7
-    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q, ridge)
+    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q)
     most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
     near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
@@ -240,7 +239,7 @@ def _bound(rows, P: Tensor, Q: Tensor, beta: float):
 
 # %% ../nbs/06b_weights.ipynb #e1fd3328
 def _forces(Hc, x, pull, push, floor, beta) -> tuple[Tensor, Tensor]:
-    "The pull and the push on each topic of (4), by equation (6)."
+    "The pull and the push on each topic of (4), small `x` taken at `floor`."
     y = torch.maximum(x, floor)
     power = y.pow(beta - 2)
     return _per_topic(Hc, pull * power), _per_topic(Hc, power.mul_(y if beta < 1 else x).mul_(push))
@@ -254,24 +253,24 @@ def newton_rows(
     l2: Tensor,  # (k,) weights of half its squares
     beta: float = 1.0,  # any but 2
     guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    least: float | Tensor = EPS,  # (b,L) the least `x` that powers see where a row has 0, for beta below 1
+    least: float | Tensor = EPS,  # (b,L) the least `x` that powers see for beta below 1
     rounds: int = 1000,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = _size(Hc, pull, push, s, l2, beta)[:, None]
     w = (_per_topic(Hc, pull + push) + s > 0).double() / Hc.shape[-1]  # what has none of the entries is not needed
     w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
-    floor = torch.where((pull > 0) & (beta < 2), 0.0, least / size if beta < 1 else 1e-20)
+    floor = torch.where((pull > 0) & (1 <= beta < 2), 0.0, least / size if beta < 1 else 1e-20)
     unit, unit2 = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
     rows = pull / size, push, floor, s * unit, l2 * unit2
-    close, nothing = 1e-13 if 1 <= beta < 2 else 1e-10, 1e-30 if beta < 2 else 1e-12
+    far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if beta < 2 else 1e-12
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(size[:, 0], dtype=torch.bool)
     for _ in range(rounds):
         x = _per_word(Hc, w)
         P, Q = _forces(Hc, x, *rows[:3], beta)
         cost = Q + rows[3] + rows[4] * w
-        far = _far(w, P, cost)
-        more = moved & (far > close) & (w.amax(1) > nothing)
+        far, before = _far(w, P, cost), far
+        more = moved & (far > 1e-13) & ((far > 1e-10) | (far < before / 2)) & (w.amax(1) > nothing)
         if not more.any():
             break
         Hc, w, x, P, Q, cost, far, todo, *rows = _pick(more, Hc, w, x, P, Q, cost, far, todo, *rows)
@@ -318,8 +317,9 @@ def solve_weights_newton(
     l1, l2 = (l1 / s).clamp_max(1e200), (l2 / s / s).clamp_max(1e200)
     for rows, Hc, v, known, cost in _problems(V, Ht, beta):
         top = Hc.amax(-1)
-        unit = torch.where(top > 0, top, 1.0)  # of each word: it keeps rare ones in range
-        pull, push = torch.where(top > 0, v, 0.0) * unit ** (beta - 1), known * unit**beta
+        has = top > (0 if beta >= 1 else 1e-20)  # below 1 what has less stays below epsilon
+        unit = torch.where(has, top, 1.0)  # of each word: it keeps rare ones in range
+        pull, push = torch.where(has, v, 0.0) * unit ** (beta - 1), known * unit**beta
         near = None if guess is None else guess[rows][:, alive].double() * s
         largest = v.amax(1, keepdim=True)
         least = EPS * torch.where(largest > 0, 16 * largest, 1.0).clamp_max(1.0) / unit
