@@ -126,7 +126,7 @@ def _seen(total, Hc: Tensor, mark: Tensor, V: DataMatrix, square: bool = False) 
 def _solve_with_gaps(V: DataMatrix, unit: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
     "Minimise the squared error over the observed entries, for topics of length 1 in the columns of `unit`."
     B, total = V.double() @ unit - l1, gram(unit.mT)
-    W, ridge = torch.zeros_like(B), torch.diag(1e-12 + l2)
+    W, ridge = torch.zeros_like(B), torch.diag(1e-9 + l2)  # few entries often leave weights that topics can share
     for rows, cols, _, mark in _padded(V, len(total)):
         W[rows] = nnls(_seen(total, unit[cols], mark, V, square=True) + ridge, B[rows])
     return W
