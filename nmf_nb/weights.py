@@ -150,9 +150,8 @@ def _per_pair(Hc: Tensor, c: Tensor, size: int = 1 << 18) -> Tensor:  # (b,k,k)
     step = max(1, size // k**2)
     bent = (c > 0).any(0)  # below 1 only words that a row has are
     blocks = zip(c[:, bent].split(step, 1), Hc[0, bent].split(step))
-    return sum((z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks), c.new_zeros(len(c), k * k)).view(
-        -1, k, k
-    )
+    parts = (z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks)
+    return sum(parts, c.new_zeros(len(c), k * k)).view(-1, k, k)
 
 
 def _pick(keep: Tensor, *tensors: Tensor) -> list[Tensor]:
@@ -217,7 +216,7 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
     new, cost = w + step[:, None] * p, (w * Q).sum(1, keepdim=True)
-    # nothing is won below 1e-28 of the largest weight, or of the largest part of the cost
+    # nothing is won below 1e-28 of the largest weight, or of what would cost as much as the whole row
     least = 1e-28 * torch.minimum(w.amax(1, keepdim=True), cost / (P + Q).clamp_min(1e-300))
     return torch.where(new > 0, torch.maximum(new, least), 0.0), step > 0
 
