@@ -173,13 +173,13 @@ def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: f
     return torch.where((size > 0) & (size < torch.inf), size, 1.0)
 
 # %% ../nbs/06b_weights.ipynb #d22e514a
-def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor) -> Tensor:
+def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor, ridge: float) -> Tensor:
     "The way from `w` to the minimum of the quadratic model over weights of 0 or more; `size` is push and pull added."
     d = 1 / size
     d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
     bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
     A = bent[:, :, None] * A * bent[:, None, :]
-    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-7)
+    A.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
     return d * nnls(A, B, w / d, max_rounds=100) - w
@@ -211,7 +211,8 @@ def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
     pull, push, floor, *_ = rows
     y = torch.maximum(x, floor)
     c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
-    p = _newton_step(_per_pair(Hc, c) + torch.diag_embed(rows[-1]), w, Q - P, P + Q)
+    A, ridge = _per_pair(Hc, c) + torch.diag_embed(rows[-1]), 1e-6 if 1 <= beta < 2 else 1e-7
+    p = _newton_step(A, w, Q - P, P + Q, ridge)
     most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
     near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
     step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
