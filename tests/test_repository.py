@@ -126,26 +126,31 @@ def test_public_names_are_demonstrated(module):
     assert [n for n in names if n.isidentifier() and not re.search(rf"\b{n}\b", shown)] == []
 
 
-def words_of_prose(source):
-    "How many words a markdown cell has, its tables, displayed formulas and code blocks aside; a formula is one word"
-    source = re.sub(r"\$\$.*?\$\$|```.*?```", "", source, flags=re.DOTALL)
-    source = re.sub(r"\$[^$]*\$", "x", source)
-    return len(" ".join(line for line in source.splitlines() if not line.startswith("|")).split())
+def lengths(source):
+    "Each function and method of a code cell with its lines and its limit; signature, docstring, stored parameters aside"
+    source = "".join("\n" if line.startswith(("%", "!")) else line for line in source.splitlines(keepends=True))
+    tree = ast.parse(source)
+    methods = {f for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for f in node.body}
+    for f in ast.walk(tree):
+        if not isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        body = f.body[1:] if ast.get_docstring(f, clean=False) is not None else f.body
+        if f.name == "__init__":
+            body = [node for node in body if not isinstance(node, ast.Assign)]
+        size = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+        yield f.name, size, 12 if f in methods else 40
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT / "nbs").as_posix())
 def test_style(path):
-    "Title, sizes, outputs without errors, paths or addresses"
+    "Title, lengths of definitions, outputs without errors, paths or addresses"
     raw = path.read_text(encoding="utf-8")
     assert len(raw) < 500_000
     assert any(kind == "markdown" and re.match(r"# .+\n\n> .+", source) for kind, source in cells(path)), "no title"
-    assert len(cells(path)) <= 80
     for i, cell in enumerate(json.loads(raw)["cells"]):
         source = "".join(cell["source"])
-        longest = {"markdown": 80, "code": 40 if exported(source) else 25}[cell["cell_type"]]
-        is_class = re.search(r"^class ", source, re.M)
-        size = words_of_prose(source) if cell["cell_type"] == "markdown" else len(source.splitlines())
-        assert size <= longest or is_class, f"cell {i} is longer than {longest}: {size}"
+        for name, size, most in lengths(source) if cell["cell_type"] == "code" else ():
+            assert size <= most, f"cell {i}: {name} has {size} lines, more than {most}"
         for out in cell.get("outputs", []):
             blob = json.dumps(out)
             assert len(blob) < 100_000, f"cell {i}: an output over 100 kB"
