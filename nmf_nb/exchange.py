@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .divergence import beta_divergence
 from .hals import extrapolated_step, momentum
-from .init import State
+from .state import State
 from .linalg import DataMatrix, filled, gram
 from .train import iterate
 

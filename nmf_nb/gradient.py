@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .divergence import NO_PENALTY, Penalty, squared_error
-from .init import State
+from .state import State
 from .linalg import DataMatrix, filled
 
 # %% auto #0

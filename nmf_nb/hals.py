@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value, weighs
 from .gradient import hold
-from .init import State
+from .state import State
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import threshold_
 
 from .divergence import EPS, NO_PENALTY, Penalty, weighs
-from .init import State
+from .state import State
 from .linalg import DataMatrix, filled, gram, sampled, with_values
 
 # %% auto #0

@@ -33,9 +33,10 @@ from .divergence import reconstruction_error
 from .files import read_tensors, write_tensors
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
-from .init import State, nndsvd, random_starts
+from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix, scale_rows
 from .mu import mu_step
+from .state import State
 from .train import Fit, Look, Progress, check_finite, fit
 from .weights import solve_rows
 

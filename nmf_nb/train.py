@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .divergence import beta_divergence
 from .files import read_tensors, write_tensors
 from .hals import Momentum
-from .init import State
+from .state import State
 from .linalg import DataMatrix
 from .mu import kkt_residual
 

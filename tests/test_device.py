@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 from nmf_nb.divergence import Penalty, beta_divergence, penalty_value, squared_error
 from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
-from nmf_nb.init import State
 from nmf_nb.linalg import DataMatrix
 from nmf_nb.minibatch import batch_weights, stream_start, stream_step
 from nmf_nb.mu import kkt_residual, mu_step
+from nmf_nb.state import State
 from nmf_nb.train import iterate
 
 PENALTY = Penalty(0.1, 0.2, 0.3, 0.4)
