@@ -70,7 +70,9 @@ def padded(
     "Add components of zeros to the factors and to what the method remembers."
     more = k - state.H.shape[-2]
     if more < 0:
-        raise ValueError(f"k={k}: the state has {k - more} components, and padding only adds some; give {k - more} or more")
+        raise ValueError(
+            f"k={k}: the state has {k - more} components, and padding only adds some; give {k - more} or more"
+        )
 
     def wider(name, A):
         return pad(A, (0, more)) if name[0] == "W" else pad(A, (0, 0, 0, more)) if name[0] == "H" else A
