@@ -23,11 +23,11 @@ import numpy as np
 
 from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus
+from .groups import columns_of
 from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .topics import TopicModel
-from .view import columns_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -17,12 +17,14 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['normalise', 'topic_shares', 'by_share', 'main_topic', 'word_shares', 'relevance', 'top_indices', 'top_words', 'label',
-           'coherence', 'windows', 'topic_diversity', 'exclusivity', 'topic_exclusivity', 'frex', 'distinctiveness',
-           'saliency', 'average_jaccard', 'stability', 'topic_table']
+__all__ = ['rows_to_one', 'normalise', 'topic_shares', 'by_share', 'main_topic', 'word_shares', 'relevance', 'top_indices',
+           'top_words', 'label', 'coherence', 'windows', 'topic_diversity', 'exclusivity', 'topic_exclusivity', 'frex',
+           'distinctiveness', 'saliency', 'average_jaccard', 'stability', 'topic_table']
 
 # %% ../nbs/10_measures.ipynb #faa9725e
-def _rows_to_one(A: np.ndarray) -> np.ndarray:
+def rows_to_one(
+    A: np.ndarray,  # (n,k) numbers, 0 or more
+) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
     "Divide each row by its sum; a zero row stays zero."
     total = A.sum(axis=1, keepdims=True)
     return np.divide(A, total, out=np.zeros_like(A, dtype=float), where=total > 0)
@@ -34,14 +36,14 @@ def normalise(
 ) -> tuple[np.ndarray, np.ndarray]:  # theta (n,k) and phi (k,m); rows sum to 1, or are zero
     "Return the shares of topics in documents and of words in topics, equation (2)."
     W, H = np.asarray(W, dtype=float), np.asarray(H, dtype=float)
-    return _rows_to_one(W * H.sum(axis=1)), _rows_to_one(H)
+    return rows_to_one(W * H.sum(axis=1)), rows_to_one(H)
 
 # %% ../nbs/10_measures.ipynb #525bdfa6
 def topic_shares(
     theta: np.ndarray,  # (n,k) shares of topics in documents
 ) -> np.ndarray:  # (k,) sums to 1, or zero where no document has a topic
     "Return the share of each topic in the corpus."
-    return _rows_to_one(theta.sum(axis=0, keepdims=True))[0]
+    return rows_to_one(theta.sum(axis=0, keepdims=True))[0]
 
 # %% ../nbs/10_measures.ipynb #6e388675
 def by_share(
@@ -64,7 +66,7 @@ def word_shares(
     V,  # (n,m) data, dense or scipy sparse, 0 or more
 ) -> np.ndarray:  # (m,) sums to 1, or is zero
     "Return the share of each word in the data."
-    return _rows_to_one(np.asarray(V.sum(axis=0), dtype=float).reshape(1, -1))[0]
+    return rows_to_one(np.asarray(V.sum(axis=0), dtype=float).reshape(1, -1))[0]
 
 # %% ../nbs/10_measures.ipynb #c9cd10b2
 def relevance(
@@ -197,7 +199,7 @@ def exclusivity(
     phi: np.ndarray,  # (k,m) words in topics
 ) -> np.ndarray:  # (k,m) 0 to 1; columns sum to 1, or are zero for a word of no topic
     "Return the part of each word that each topic has, equation (7)."
-    return _rows_to_one(np.asarray(phi, dtype=float).T).T
+    return rows_to_one(np.asarray(phi, dtype=float).T).T
 
 # %% ../nbs/10_measures.ipynb #9107919d
 def topic_exclusivity(
@@ -235,7 +237,7 @@ def distinctiveness(
 ) -> np.ndarray:  # (m,) nats, 0 (no wiser) or more; 0 for a word of no topic
     "Return how much each word tells about the topic, equation (9)."
     prior = np.asarray(topic_share, dtype=float)[:, None]
-    after = _rows_to_one((phi * prior).T).T
+    after = rows_to_one((phi * prior).T).T
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(after > 0, after * np.log(after / prior), 0)
     return np.maximum(terms.sum(axis=0), 0)
@@ -298,7 +300,7 @@ def topic_table(
     theta, phi = normalise(W, H)
     phi = np.where(phi < 1e-6 * phi.max(axis=1, keepdims=True), 0, phi)  # what a fit has not quite brought to zero
     mass = np.asarray(W.sum(axis=0) @ H if V is None else V.sum(axis=0)).reshape(1, -1)
-    relevant = top_words(relevance(phi, _rows_to_one(mass)[0]), words, n=30)
+    relevant = top_words(relevance(phi, rows_to_one(mass)[0]), words, n=30)
     weight = np.where(phi > 0, phi, -np.inf)
     columns = {
         "label": [label(r) for r in relevant],

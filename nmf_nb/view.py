@@ -19,7 +19,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['TopicView', 'view', 'word_topics', 'marked', 'columns_of']
+__all__ = ['TopicView', 'view', 'word_topics', 'marked']
 
 # %% ../nbs/10b_view.ipynb #73e42b37
 @dataclass(frozen=True)
@@ -85,22 +85,3 @@ def marked(
             pieces += [(text[end : match.start()], -1, 0.0)] * (match.start() > end) + [(match[0], topic, strength)]
             end = match.end()
     return pieces + [(text[end:], -1, 0.0)] * (end < len(text))
-
-# %% ../nbs/10b_view.ipynb #a066e956
-def columns_of(
-    meta: DataFrame,  # one row a text
-) -> tuple[list[str], list[str]]:  # names of columns that tell a time, and of those that tell a class
-    "Return the columns that texts can be ordered or grouped by."
-    from pandas import to_datetime, to_numeric
-
-    times, classes = [], []
-    for name, column in meta.items():
-        timely = re.search(r"year|date|time|month", str(name), re.IGNORECASE)
-        number = to_numeric(column, errors="coerce") if column.dtype.kind != "M" else column
-        date = to_datetime(column.astype(str), errors="coerce", format="ISO8601") if timely else None
-        known = column.dropna()
-        if len(known) and (column.dtype.kind == "M" or timely and (number.notna() | date.notna())[known.index].all()):
-            times.append(name)
-        elif column.dtype.kind not in "iufcM" and 2 <= known.map(str).nunique() <= min(40, len(known) / 2):
-            classes.append(name)
-    return times, classes
