@@ -10,16 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
-from nmf_nb.groups import (
-    class_groups,
-    group_intervals,
-    group_means,
-    time_bins,
-    time_order,
-    topic_distances,
-    topic_map,
-    topic_tree,
-)
+from .groups import class_groups, group_intervals, group_means, time_bins, time_order
+from .groups import topic_distances, topic_map, topic_tree
 from .measures import main_topic, rows_to_one, top_indices
 from .view import TopicView
 

@@ -18,14 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmf_nb.groups import (
-    class_groups,
-    classical_scaling,
-    columns_of,
-    leaf_order,
-    time_order,
-    topic_distances,
-)
+from .groups import class_groups, classical_scaling, columns_of, leaf_order, time_order, topic_distances
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
 
 if TYPE_CHECKING:
