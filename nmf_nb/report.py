@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .files import write_whole
+from .groups import class_groups, classical_scaling, columns_of, leaf_order, time_order, topic_distances
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
-from .plot import classical_scaling, topic_distances
-from .view import columns_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -39,16 +38,6 @@ _PICTURES = {c: 0x2400 + c for c in range(32) if c not in (9, 10, 13)} | {127: 0
 def _clean(text: object) -> str:
     "A text that HTML can hold."
     return str(text).translate(_PICTURES).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-# %% ../nbs/12_report.ipynb #d1bebf74
-def _leaf_order(D: np.ndarray) -> list[int]:
-    "The order of the leaves of an average-linkage clustering."
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
-    if len(D) < 3:
-        return list(range(len(D)))
-    return leaves_list(linkage(squareform(D, checks=False), "average", optimal_ordering=True)).tolist()
 
 # %% ../nbs/12_report.ipynb #62e57cdf
 def _digits(x: float, n: int = 6) -> float:
@@ -164,10 +153,8 @@ def _view(theta: np.ndarray, kind: str, name: object, codes: np.ndarray, columns
 
 def _classes(values: Series) -> tuple[np.ndarray, list[str]]:
     "The class of each document and the names of the classes."
-    names = [str(value) if there else "(missing)" for value, there in zip(values, values.notna())]
-    columns = sorted(set(names))
-    place = {name: i for i, name in enumerate(columns)}
-    return np.array([place[name] for name in names], dtype=int), columns
+    classes = class_groups(values, missing="(missing)")
+    return classes.codes, list(map(str, classes.categories))
 
 # %% ../nbs/12_report.ipynb #87b62df1
 def shown_docs(
@@ -291,7 +278,7 @@ def _heat(A: np.ndarray, order: list[int], topics: list[dict], columns: list[str
 
 def _similarity(D: np.ndarray, topics: list[dict]) -> dict:
     "The table of similarities, like topics beside each other."
-    order, S = _leaf_order(D), 1 - D
+    order, S = leaf_order(D), 1 - D
     np.fill_diagonal(S, np.nan)
     note = "100 (1 \u2212 distance): 0 for topics without a common word. Like topics stand beside each other."
     more = {"id": "similarity", "title": "Similarity", "name": "", "note": note, "counts": [], "upright": False}
@@ -304,17 +291,11 @@ _NOTE = {
 }
 
 
-def _time_order(A: np.ndarray) -> list[int]:
-    "Rows by their mean column."
-    A = np.nan_to_num(A)
-    return np.argsort((A @ np.arange(A.shape[1]) / np.maximum(A.sum(axis=1), 1e-12)).round(9), kind="stable").tolist()
-
-
 def _heats(views: list[dict], topics: list[dict]) -> list[dict]:
     "The tables over time and of classes."
     heats = []
     for i, v in enumerate(views):
-        order = _time_order(v["shares"]) if v["kind"] == "time" else list(range(len(topics)))
+        order = time_order(v["shares"].T).tolist() if v["kind"] == "time" else list(range(len(topics)))
         more = {"id": f"view{i}", "title": "By", "name": _clean(v["name"])}
         more |= {"counts": [f"{c:,}" for c in v["counts"]], "note": _NOTE[v["kind"]], "upright": True}
         heats.append(_heat(v["shares"], order, topics, v["columns"], **more))

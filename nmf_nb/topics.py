@@ -18,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from . import __version__
 from .corpus import CorpusError, tfidf
 from .files import read_tensors, write_tensors, write_whole
-from .measures import _rows_to_one, frex, main_topic, relevance, top_words, topic_shares
+from .measures import rows_to_one, frex, main_topic, relevance, top_words, topic_shares
 from .nmf import NMF, Factorisation, _parts, _tensor, _whole, non_negative_factorization
 
 from .report import report
-from .plot import group_intervals, group_means, time_bins
+from .groups import group_intervals, group_means, time_bins
 from .view import marked, view, word_topics
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _set(tm: TopicModel, vectorizer, model, W, H, X, texts, meta, history, made:
 
 def _order(weights: np.ndarray) -> np.ndarray:
     "The topics, the one with the largest share first."
-    return np.argsort(-topic_shares(_rows_to_one(weights)).round(9), kind="stable")
+    return np.argsort(-topic_shares(rows_to_one(weights)).round(9), kind="stable")
 
 
 def _made(tm: TopicModel, model: NMF, texts: list[str], words: int) -> dict[str, str]:
@@ -178,7 +178,7 @@ def _find_topics(tm: TopicModel, query: str, n: int) -> DataFrame:
 
     known = {word: i for i, word in enumerate(tm.words_)}
     at = [known[term] for term in tm.vectorizer_.build_analyzer()(query) if term in known]
-    part = _rows_to_one((tm.topic_words_ * tm.doc_topics_.sum(axis=0)[:, None])[:, at].T)
+    part = rows_to_one((tm.topic_words_ * tm.doc_topics_.sum(axis=0)[:, None])[:, at].T)
     score = part.mean(axis=0) if at else np.zeros(tm.n_topics_)
     found = DataFrame({"label": tm.topics_["label"], "score": score}, index=tm.topics_.index)
     return found[found["score"] > 0].sort_values("score", ascending=False, kind="stable").head(n)
@@ -212,7 +212,7 @@ def _explain(tm: TopicModel, doc: str | int) -> Explanation:
     table = {"word": tm.words_[at], "weight": x.data, "topic": labels[part.argmax(axis=0)], "model": total}
     table = DataFrame(table).assign(part=part.max(axis=0) / np.where(total > 0, total, 1.0))
     table = table[total > 0].sort_values("model", ascending=False, kind="stable", ignore_index=True)
-    theta = _rows_to_one((w * tm.components_.sum(axis=1))[None])[0]
+    theta = rows_to_one((w * tm.components_.sum(axis=1))[None])[0]
     best = [j for j in np.argsort(-theta, kind="stable") if theta[j] > 0.005]
     found = word_topics(theta, tm.topic_words_[:, at], tm.words_[at])
     pieces = [(piece, labels[j] if j >= 0 else "", part, _COLOURS[j % 7]) for piece, j, part in marked(text, found)]
@@ -458,8 +458,8 @@ def _load(cls, path: str | Path, vectorizer, model) -> TopicModel:
     tm.components_, tm.doc_weights_, tm.doc_fit_ = arrays["H"], arrays["W"], arrays["fit"]
     tm.word_share_, tm.doc_topics_, tm.topic_words_ = (
         arrays["share"],
-        _rows_to_one(arrays["W"]),
-        _rows_to_one(arrays["H"]),
+        rows_to_one(arrays["W"]),
+        rows_to_one(arrays["H"]),
     )
     if "order" in arrays:
         tm.order_ = arrays["order"]
@@ -621,7 +621,7 @@ class TopicModel(BaseEstimator):
     ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
         "Return the shares of the topics in new documents."
         check_is_fitted(self)
-        return _rows_to_one(_weigh(self, _read_in(self, docs)).astype(float) * self.components_.sum(axis=1))
+        return rows_to_one(_weigh(self, _read_in(self, docs)).astype(float) * self.components_.sum(axis=1))
 
     def top_words(
         self,
