@@ -22,14 +22,15 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import threshold_
 
+from .base import Factorisation, Tasks, best_weights, check_flag, check_number, check_parameters
+from .base import count_components, make_start, read_data, seed_of
 from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_value, weighs
 from .exchange import improve
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
 from .mu import mu_exponent, mu_parts_H, mu_step, mu_step_H
-from .nmf import Factorisation, _check_parameters, _components, _data, _measure, _power, _problem, _scale
-from .nmf import _check_flag, _seed, _start, _Tasks, _weights, check_number
+from .problem import make_problem, measure, scaled_data, two_to
 from .train import Look, Progress, check_finite, iterate
 
 # %% auto #0
@@ -191,9 +192,9 @@ def _cut(V: DataMatrix, size: int) -> list[_Batch]:
 def _read(model, pieces: Iterable, p: int) -> Iterator[_Batch]:
     "The batches of a stream, checked and scaled as they come."
     for piece in pieces:
-        V, _ = _data(model, piece)
+        V, _ = read_data(model, piece)
         check_beta(V, beta_of(model.beta_loss))
-        yield _Batch(_scale(V, p), None)
+        yield _Batch(scaled_data(V, p), None)
 
 # %% ../nbs/08_minibatch.ipynb #fe409a55
 class _Task(NamedTuple):
@@ -208,7 +209,7 @@ class _Task(NamedTuple):
 
 def _task(model, V: DataMatrix, beta: float, total: int | None) -> tuple:
     "The task, and the problem that it is made from."
-    problem, n = _problem(model, V, beta, None), V.shape[0]
+    problem, n = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio), V.shape[0]
     l1_W, l2_W, l1_H, l2_H = problem.penalty
     return _Task(beta, Penalty(l1_W, l2_W, l1_H / n, l2_H / n), total, problem.p, problem.unit), problem
 
@@ -274,9 +275,9 @@ class _Seen:
 
     def __init__(self, model, X, y, task: _Task, like: Callable, total: int | None):
         def fitted(look, stream):
-            return {"components_": like(stream.H * _power(task.p)), "n_components_": len(stream.H)}
+            return {"components_": like(stream.H * two_to(task.p)), "n_components_": len(stream.H)}
 
-        self.a_pass = _Tasks(model, X, y, fitted, "pass", 1)
+        self.a_pass = Tasks(model, X, y, fitted, "pass", 1)
         self.a_pass(Look(0, 0.0, math.nan, math.nan), None)  # the first pass begins
         self.progress, self.unit, self.began = (
             Progress(total) if model.verbose else None,
@@ -306,7 +307,7 @@ def _warn(model, history: list, reason: str) -> None:
         warnings.warn(f"{limit} {now}", ConvergenceWarning, stacklevel=5)
 
 # %% ../nbs/08_minibatch.ipynb #e1958d17
-def _check_batches(model: MiniBatchNMF, size: float) -> float:
+def _check_batches(model: MiniBatchNMF, k: int, size: float) -> float:
     "Raise unless the parameters can be fitted with; return beta."
     for name, least in (("batch_size", 1), ("fresh_restarts_max_iter", 1), ("max_iter", 1)):
         check_number(name, getattr(model, name), least, whole=True)
@@ -314,13 +315,15 @@ def _check_batches(model: MiniBatchNMF, size: float) -> float:
         if getattr(model, name) is not None:
             check_number(name, getattr(model, name), 1, whole=True)
     check_number("forget_factor", model.forget_factor, 0, 1)
-    _check_flag("fresh_restarts", model.fresh_restarts)
-    return _check_parameters(model, "mu", size)
+    check_flag("fresh_restarts", model.fresh_restarts)
+    if model.init == "nndsvd":
+        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
+    return check_parameters(model, k, size)
 
 # %% ../nbs/08_minibatch.ipynb #81ab4754
 def _set(model: MiniBatchNMF, stream: Stream, task: _Task, like: Callable) -> Tensor:
     "Set what every kind of fit sets; return H in the units of the data."
-    H = stream.H * _power(task.p)
+    H = stream.H * two_to(task.p)
     model.components_, model.n_components_, model.device_ = like(H), len(H), str(H.device)
     model.n_steps_, model._stream, model._stream_scale = stream.steps, stream, task.p
     return H
@@ -328,19 +331,20 @@ def _set(model: MiniBatchNMF, stream: Stream, task: _Task, like: Callable) -> Te
 # %% ../nbs/08_minibatch.ipynb #a4a186d5
 def _fit_data(model: MiniBatchNMF, X, y, W, H):
     "Fit to data and return the weights."
-    V, like = _data(model, X, reset=True)
-    n, k = V.shape[0], _components(model, V.shape[1], H)
-    model._n_components = k
-    task, problem = _task(model, V, _check_batches(model, min(V.shape)), n)
-    start, size = _start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
+    V, like = read_data(model, X, reset=True)
+    n, k = V.shape[0], count_components(model.n_components, V.shape[1], H)
+    model._n_components = k  # scikit-learn's name
+    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), n)
+    start, size = make_start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
     batches, calm = _cut(problem.V, size), Calm(model.tol, model.max_no_improvement, min(1.0, size / (n + 1)))
     with _Seen(model, X, y, task, like, len(batches) * model.max_iter) as seen:
         stream = stream_start(start.H)
         steps = _steps(model, lambda: batches, stream, start.W.clone(), task, model.max_iter)
         stream, history, reason = _passes(model, steps, stream, task, calm, seen)
         model.n_iter_, model.history_ = history[-1]["step"], history
-        W = _weights(model, V, _set(model, stream, task, like))
-        _measure(model, problem, W * _power(-task.p), stream.H)
+        W = best_weights(model, V, _set(model, stream, task, like))
+        model.reconstruction_err_, model.objective_ = measure(problem, W * two_to(-task.p), stream.H)
+        check_finite([model.objective_, W.abs().amax().item(), stream.H.abs().amax().item()], model.n_iter_)
     _warn(model, history, reason)
     return like(W)
 
@@ -370,11 +374,11 @@ def _stream_H(model: MiniBatchNMF, problem, pieces: list, k: int, H) -> Tensor:
     "The components to begin a stream with, in the units of the task."
     V, beta = problem.plain, problem.beta
     if model.init == "custom":
-        return _start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
+        return make_start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
     for piece in pieces[1:]:
-        check_beta(_data(model, piece)[0], beta)
-    V = _scale(_data(model, _stacked(pieces))[0], problem.p)
-    state = _start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
+        check_beta(read_data(model, piece)[0], beta)
+    V = scaled_data(read_data(model, _stacked(pieces))[0], problem.p)
+    state = make_start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
     step = extrapolated_step if beta >= 1 else partial(mu_step, beta=beta)
     state = next(islice(iterate(step, V, momentum(state) if beta >= 1 else state), 50, None))
     H = improve(V, state).H if beta >= 1 else state.H
@@ -387,9 +391,9 @@ def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
     first = next(pieces, None)
     if first is None:
         raise ValueError("X gives no batch; a stream needs at least one")
-    V, like = _data(model, first, reset=True)
-    k = model._n_components = _components(model, V.shape[1], H)
-    task, problem = _task(model, V, _check_batches(model, min(V.shape)), model.total_samples)
+    V, like = read_data(model, first, reset=True)
+    k = model._n_components = count_components(model.n_components, V.shape[1], H)
+    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), model.total_samples)
     taken = _first_rows(chain([first], pieces), 400 * k)
     waiting = [chain(taken, pieces)]
     stream = stream_start(_stream_H(model, problem, taken, k, H))
@@ -415,18 +419,18 @@ def _resume(model: MiniBatchNMF, V: DataMatrix) -> Stream:
 def _see(model: MiniBatchNMF, X, W, H) -> None:
     "See one batch."
     first = not hasattr(model, "components_")
-    V, like = _data(model, X, reset=first)
-    model._n_components = _components(model, V.shape[1], H) if first else len(model.components_)
-    beta = _check_batches(model, min(V.shape) if first else math.inf)
+    V, like = read_data(model, X, reset=first)
+    k = model._n_components = count_components(model.n_components, V.shape[1], H) if first else len(model.components_)
+    beta = _check_batches(model, k, min(V.shape) if first else math.inf)
     task, problem = _task(model, V, beta, model.total_samples)
     if first:
-        start = _start(model, problem, model._n_components, W, H, None, min(V.shape)).H
-        rng = torch.Generator().manual_seed(_seed(model.random_state))
+        start = make_start(model, problem, k, W, H, None, min(V.shape)).H
+        rng = torch.Generator().manual_seed(seed_of(model.random_state))
         stream = stream_start(start if start.any() else half_normal(start.shape, 1.0, rng, V))  # of a batch of zeros
     else:
-        task = task._replace(p=model._stream_scale, unit=_power(2 * model._stream_scale * beta))
+        task = task._replace(p=model._stream_scale, unit=two_to(2 * model._stream_scale * beta))
         stream = _resume(model, V)
-    batch = _Batch(_scale(V, task.p), None)
+    batch = _Batch(scaled_data(V, task.p), None)
     _, f, d, stream = _learn(model, batch, stream, None, task)
     _set(model, stream, task, like)
     model.objective_, model.reconstruction_err_ = f.item() * task.unit, (2 * d.item() * task.unit) ** 0.5

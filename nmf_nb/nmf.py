@@ -6,42 +6,30 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import version
-from numbers import Integral, Number, Real
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
-import torch
-from scipy.optimize import linear_sum_assignment
-from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_random_state
-from sklearn.utils._array_api import check_same_namespace, move_to
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.callback import with_callbacks
 from torch import Tensor
 
-from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_of, penalty_value
-from .divergence import reconstruction_error
-from .files import read_tensors, write_tensors
+from .base import Factorisation, Tasks, best_member, best_weights, check_choice, check_flag, check_parameters
+from .base import count_components, history_records, make_start, read_data, read_factor, read_fixed
+from .base import read_row_weights, seed_of
+from .divergence import beta_of
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
-from .init import nndsvd, random_starts
-from .linalg import DataMatrix, check_nonnegative, data_matrix, scale_rows
+from .linalg import DataMatrix
 from .mu import mu_step
+from .problem import Problem, make_problem, measure, objective_parts, two_to
 from .state import State
-from .train import Fit, Look, Progress, check_finite, fit
-from .weights import solve_rows
+from .train import Fit, Progress, check_finite, fit
 
 # %% auto #0
-__all__ = ['check_number', 'Factorisation', 'NMF', 'non_negative_factorization']
+__all__ = ['NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 class _Method(NamedTuple):
@@ -52,307 +40,36 @@ class _Method(NamedTuple):
     objective: Callable  # (V, W, H) -> scalar, what the step lowers
 
 
-def _method(model: NMF, problem: _Problem, fixed: int) -> _Method:
+def _check_solver(model: NMF) -> None:
+    "Raise unless the solver is known and takes the divergence."
+    check_choice("solver", model.solver, ("cd", "mu", "pgd"))
+    check_flag("shuffle", model.shuffle)
+    if beta_of(model.beta_loss) != 2 and model.solver != "mu":
+        wrong = f"solver {model.solver!r} does not handle beta_loss = {model.beta_loss!r}"
+        raise ValueError(f"Invalid beta_loss parameter: {wrong}; give solver='mu'")
+    if model.solver == "mu" and model.init == "nndsvd":
+        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
+
+
+def _method(model: NMF, problem: Problem, fixed: int) -> _Method:
     "The step of the model's solver, with its objective."
 
     def objective(V, W, H):
-        return sum(_value(problem, W, H)).clamp_min(0)
+        return sum(objective_parts(problem, W, H)).clamp_min(0)
 
     options = {"penalty": problem.penalty, "fixed": fixed}
     if model.solver == "cd":
-        update = shuffled(hals_sweep, _seed(model.random_state)) if model.shuffle else hals_sweep
+        update = shuffled(hals_sweep, seed_of(model.random_state)) if model.shuffle else hals_sweep
         return _Method(partial(extrapolated_step, update=update, **options), momentum, objective)
     step = (
         partial(pgd_step, **options)
         if model.solver == "pgd"
-        else partial(mu_step, beta=problem.beta, row_weight=problem.left, **options)
+        else partial(mu_step, beta=problem.beta, row_weight=problem.row_weight, **options)
     )
     return _Method(step, lambda state: state, objective)
 
-# %% ../nbs/07_nmf.ipynb #9da3c055
-_INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
-
-
-def check_number(
-    name: str,  # of the parameter
-    value,  # what was given
-    least: float,  # the smallest that is allowed
-    most: float = math.inf,  # the largest
-    whole: bool = False,  # whether it must be a whole number
-) -> None:
-    "Raise ValueError unless a parameter is a number in its range."
-    kind = Integral if whole else Real
-    most = min(most, sys.maxsize if whole else sys.float_info.max)
-    known = isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
-    if not known or not least <= (value.item() if isinstance(value, np.generic) else value) <= most:
-        what, upto = "a whole number" if whole else "a number", "or more" if most > 1e15 else f"to {most:g}"
-        raise ValueError(f"{name}={value!r}; it must be {what} of {least:g} {upto}")
-
-# %% ../nbs/07_nmf.ipynb #7e439b72
-def _check_flag(name: str, value) -> None:
-    "Raise ValueError unless a parameter is True or False."
-    if not isinstance(value, (bool, np.bool_, Integral)) or value not in (0, 1):
-        raise ValueError(f"{name}={value!r}; it must be True or False")
-
-
-def _check_parameters(model, solver: str, size: float) -> float:
-    "Raise unless the parameters fit each other and a matrix whose smaller side is `size`; return beta."
-    check_number("max_iter", model.max_iter, 0, whole=True)
-    check_number("tol", model.tol, 0)
-    _check_flag("shuffle", getattr(model, "shuffle", False))
-    check_number("verbose", int(model.verbose) if isinstance(model.verbose, (bool, np.bool_)) else model.verbose, 0)
-    for name, value, known in (("init", model.init, _INITS), ("solver", solver, ("cd", "mu", "pgd"))):
-        if not (value is None or isinstance(value, str)) or value not in known:
-            raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, known))}")
-    beta = beta_of(model.beta_loss)
-    if beta != 2 and solver != "mu":
-        wrong = f"solver {solver!r} does not handle beta_loss = {model.beta_loss!r}"
-        raise ValueError(f"Invalid beta_loss parameter: {wrong}; give solver='mu'")
-    if str(model.init).startswith("nndsvd") and model._n_components > size:
-        limit = f"init = '{model.init}' can only be used when n_components <= min(n_samples, n_features)"
-        raise ValueError(f"{limit}: {model._n_components} is more than {size:g}; init='random' takes any number")
-    if solver == "mu" and model.init == "nndsvd":
-        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
-    return beta
-
-# %% ../nbs/07_nmf.ipynb #a12a9582
-def _components(model, m: int, H=None) -> int:
-    'The number of components; "auto" takes that of `H`, else the number of columns.'
-    k = model.n_components
-    if k is None or isinstance(k, str) and k == "auto":
-        return m if H is None or k is None else len(H)
-    check_number("n_components", k, 1, whole=True)
-    return int(k)
-
-
-def _seed(random_state) -> int:
-    "The seed that `random_state` stands for."
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and 0 <= random_state < 2**32:
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-# %% ../nbs/07_nmf.ipynb #13b95650
-def _like(X, dtype: torch.dtype) -> Callable:
-    "What turns a tensor into the kind of array that is wanted, and into its type."
-    top = torch.finfo(dtype).max
-    like = _kind(X)
-    return lambda A: like(A if A.dtype is dtype else A.clamp(-top, top).to(dtype))
-
-
-def _kind(X) -> Callable:
-    "What turns a tensor into the kind of array that is wanted."
-    if (
-        not get_config()["array_api_dispatch"]
-        or isinstance(X, np.ndarray)
-        or sp.issparse(X)
-        or not hasattr(X, "device")
-    ):
-        return lambda A: np.ascontiguousarray(A.detach().cpu().numpy())
-    if torch.is_tensor(X):
-        return lambda A: A.to(X.device).contiguous()
-    return lambda A: X.__array_namespace__().asarray(A.detach().cpu().numpy(), device=X.device)
-
-
-def _tensor(A) -> Tensor:
-    "A new tensor of whatever kind of array."
-    if torch.is_tensor(A):
-        return A.detach().clone()
-    dispatched = get_config()["array_api_dispatch"] and not isinstance(A, (np.ndarray, list, tuple))
-    A = np.asarray(move_to(A, xp=np, device="cpu") if dispatched else A)
-    return torch.tensor(np.array(A, order="C"))  # torch knows no negative strides
-
-# %% ../nbs/07_nmf.ipynb #7ebe4389
-def _data(model, X, missing=None, reset: bool = False) -> tuple[DataMatrix, Callable]:
-    "The data on the device, checked, and what turns a tensor into the kind of array that is wanted."
-    nan = model.missing_values
-    if nan is not None and not (isinstance(nan, (float, np.floating)) and math.isnan(nan)):
-        raise ValueError(
-            f"missing_values={nan!r}; it must be None or np.nan: mark other gaps with fit(X, missing=mask)"
-        )
-    given, name, beta = X, f"{type(model).__name__} (input X)", beta_of(model.beta_loss)
-    foreign = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
-    if torch.is_tensor(X) or foreign:
-        X = X if torch.is_tensor(X) else _tensor(X)
-        validate_data(model, X, reset=reset, skip_check_array=True)
-    else:
-        finite = True if nan is None and missing is None else "allow-nan"
-        kinds = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_all_finite": finite}
-        X = validate_data(model, X, reset=reset, **kinds)
-    if nan is not None and missing is not None:
-        raise ValueError("missing_values=np.nan and missing= are both given; give one, with its gaps as the other's")
-    V = data_matrix(X, model.device, missing="nan" if nan is not None else missing, name=name)
-    return V if beta in (1, 2) else V.double(), _like(given, V.dtype)  # float32 may not hold other powers
-
-# %% ../nbs/07_nmf.ipynb #1430b412
-class _Problem(NamedTuple):
-    "A fit as the loop sees it."
-
-    V: DataMatrix  # rows times `s`, entries divided by `4**p`
-    plain: DataMatrix  # without `s`
-    u: Tensor | None  # (n,) weights of the rows
-    s: Tensor | None  # (n,) their factors, for the squared error
-    p: int
-    beta: float
-    penalty: Penalty  # in the units of the loop
-    unit: float  # what the loop's objective is multiplied by
-
-    @property
-    def left(self) -> Tensor | None:
-        "The weights of the rows that are left where `s` does not do their work."
-        return self.u if self.s is None else None
-
-
-def _scale(V: DataMatrix, p: int) -> DataMatrix:
-    "The data divided by `4**p`."
-    return scale_rows(V, torch.full((V.shape[0],), 4.0**-p, dtype=torch.float64, device=V.device)) if p else V
-
-
-def _power(p: float) -> float:
-    "`2**p`, within the range of float64."
-    return 2.0 ** min(max(p, -1000), 1000)
-
-# %% ../nbs/07_nmf.ipynb #97ddb407
-def _problem(model, V: DataMatrix, beta: float, u: Tensor | None) -> _Problem:
-    "The problem that the loop solves."
-    check_beta(V, beta)
-    largest = V.values.amax().item() if V.values.numel() else 0.0
-    exponent = math.frexp(largest)[1]
-    far = exponent > 20 or exponent < (-20 if beta == 2 else -3)
-    p = exponent // 2 if largest and far else 0
-    plain, s = _scale(V, p), None
-    penalty = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio, n=None if u is None else u.sum().item())
-    l1, l2 = _power(p - 2 * p * beta), _power(2 * p - 2 * p * beta)
-    scaled = Penalty(penalty.l1_W * l1, penalty.l2_W * l2, penalty.l1_H * l1, penalty.l2_H * l2)
-    if u is not None and beta == 2:
-        s = u.sqrt()
-        l1_W = (scaled.l1_W * s).clamp_max(torch.finfo(V.dtype).max).to(V.dtype)
-        scaled = scaled._replace(l1_W=l1_W if scaled.l1_W else 0.0)
-    return _Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, _power(2 * p * beta))
-
-
-def _value(problem: _Problem, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor | float]:
-    "The divergence and the penalties of factors in the units of the loop."
-    u, penalty = problem.left, problem.penalty
-    on_W = penalty[:2] if u is None else [a * u if a else 0.0 for a in penalty[:2]]
-    parts = Penalty(*on_W, *penalty[2:])
-    return beta_divergence(problem.V, W, H, problem.beta, u), penalty_value(parts, W, H)
-
-# %% ../nbs/07_nmf.ipynb #74ee3c37
-def _given(V: DataMatrix, k: int, name: str, A, beta: float, start: bool = True) -> Tensor:
-    "A factor that the user gives, checked, on the device."
-    A, whom, shape = _tensor(A), f"NMF (input {name})", (V.shape[0], k) if name == "W" else (k, V.shape[1])
-    if A.ndim != 2:
-        raise ValueError(f"Array of shape {tuple(A.shape)} passed to {whom}; it must be {shape}")
-    for axis, which in enumerate(("first", "second")):
-        if A.shape[axis] != shape[axis]:
-            sizes = (
-                f"Expected {shape[axis]}, but got {A.shape[axis]}; for this data and n_components it must be {shape}"
-            )
-            raise ValueError(f"Array with wrong {which} dimension passed to {whom}. {sizes}")
-    check_nonnegative(A, whom)
-    if start and not A.any():
-        raise ValueError(f"Array passed to {whom} is full of zeros; a start needs positive entries")
-    if A.is_floating_point() and A.dtype != V.dtype and beta in (1, 2):
-        raise TypeError(f"{name} should have the same dtype as X. Got {A.dtype}, and X is {V.dtype}; cast one of them")
-    return A.to(V.device, V.dtype)
-
-# %% ../nbs/07_nmf.ipynb #cb946059
-def _made(V: DataMatrix, k: int, model, u: Tensor | None, size: float) -> State:
-    'The start that `init` names; None is "nndsvda" where it can be had, else "random".'
-    count, seed = model.n_init, _seed(model.random_state)
-    init = model.init or ("nndsvda" if k <= size else "random")
-    fill = {"nndsvd": "zero", "nndsvda": "mean", "nndsvdar": "random"}.get(init)
-    if count > 1 and model.init in ("nndsvd", "nndsvda", "custom"):
-        raise ValueError(f"n_init={count} with init={init!r} makes equal fits; give None, 'random' or 'nndsvdar'")
-    if init == "nndsvdar":
-        starts = [nndsvd(V, k, seed + i, fill, u) for i in range(count)]
-        return State(*map(torch.stack, zip(*(start[:2] for start in starts))))
-    drawn = random_starts(V, k, count, seed, u) if init == "random" or count > 1 else None
-    if init == "random":
-        return drawn
-    first = [A[None] for A in nndsvd(V, k, seed, fill, u)[:2]]
-    return State(*first) if drawn is None else State(*(torch.cat([a, b[1:]]) for a, b in zip(first, drawn)))
-
-# %% ../nbs/07_nmf.ipynb #62d1c594
-def _carry(W: Tensor, H: Tensor, F: Tensor) -> tuple[Tensor, Tensor]:
-    "The start with the rows of `F` first, in place of those most like them."
-    length = [A.norm(dim=1, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny) for A in (F, H)]
-    found = linear_sum_assignment((-(F / length[0]) @ (H / length[1]).mT).cpu().numpy())[1]
-    rest = np.setdiff1d(np.arange(len(H)), found)
-    scale = torch.where(F.amax(1) > 0, (length[1][found] / length[0])[:, 0], 0.0)
-    return torch.cat([W[:, found] * scale, W[:, rest]], 1), torch.cat([F, H[rest]])
-
-
-def _fixed(model, V: DataMatrix, k: int) -> Tensor | None:
-    "The topics that stay, checked, on the device."
-    if model.fixed_components is None:
-        return None
-    F = torch.atleast_2d(_tensor(model.fixed_components))
-    if F.ndim != 2 or F.shape[1] != V.shape[1] or len(F) > k:
-        shape = f"has shape {tuple(F.shape)}; it must be (r, {V.shape[1]}) with r up to n_components={k}"
-        raise ValueError(f"fixed_components {shape}")
-    check_nonnegative(F, "NMF (fixed_components)")
-    return F.to(V.device, V.dtype)
-
-# %% ../nbs/07_nmf.ipynb #40e92608
-def _start(model, problem: _Problem, k: int, W, H, F: Tensor | None, size: float) -> State:
-    "The start of the loop, a batch of `n_init` or a single one."
-    check_number("n_init", model.n_init, 1, whole=True)
-    V, small = problem.plain, _power(-problem.p)
-    if model.init == "custom" and model.n_init == 1:
-        if W is None or H is None:
-            raise ValueError("init='custom' needs both W and H; give them to fit_transform, or choose another init")
-        W, H = (_given(V, k, name, A, problem.beta)[None] * small for name, A in (("W", W), ("H", H)))
-    else:
-        if W is not None or H is not None:
-            ignored = (
-                "When init!='custom', provided W or H are ignored. Set init='custom' to use them as initialization."
-            )
-            warnings.warn(ignored, RuntimeWarning, stacklevel=5)
-        W, H, _ = _made(V, k, model, problem.u, size)
-    if F is not None:
-        W, H = map(torch.stack, zip(*(_carry(w, h, F * small) for w, h in zip(W, H))))
-    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
-    return State(W, H) if len(W) > 1 else State(W[0], H[0])
-
-# %% ../nbs/07_nmf.ipynb #56575ae8
-class _Tasks:
-    "Tells scikit-learn's callbacks of each look."
-
-    def __init__(self, model, X, y, fitted: Callable, name: str = "ten iterations", every: int = 10):
-        self.model, self.last, self.task, self.name = model, model.max_iter, None, name
-        self.data, self.fitted = {"X": X, "y": X if y is None else y}, fitted
-        self.root = model._init_callback_context(max_subtasks=-(-model.max_iter // every))
-        self.root.call_on_fit_task_begin(estimator=model, **self.data)
-
-    def __call__(self, look: Look, state: State) -> bool:
-        stop = self._end(self.task, lambda: self.fitted(look, state))
-        more = look.step < self.last and not stop
-        self.task = self.root.subcontext(task_name=self.name) if more else None
-        if more:
-            self.task.call_on_fit_task_begin(estimator=self.model, **self.data)
-        return stop
-
-    def _end(self, task, fitted) -> bool:
-        options = {"estimator": self.model, "reconstruction_attributes": fitted, **self.data}
-        return task is not None and task.call_on_fit_task_end(**options)
-
-    def close(self) -> None:
-        self._end(self.task, None)
-        self._end(self.root, dict)
-
-# %% ../nbs/07_nmf.ipynb #15608696
-def _best(look: Look, state: State) -> tuple[Tensor, Tensor]:
-    "The factors of the member with the lowest objective."
-    if state.W.ndim == 2:
-        return state.W, state.H
-    best = int(np.argmin(look.objective))
-    return state.W[best], state.H[best]
-
-
-def _loop(model, problem: _Problem, method: _Method, start: State, tasks: _Tasks) -> Fit:
+# %% ../nbs/07_nmf.ipynb #2f7bdd30
+def _loop(model, problem: Problem, method: _Method, start: State, tasks: Tasks) -> Fit:
     "Run the loop, watched."
     with ExitStack() as stack:
         watchers = [tasks, *([stack.enter_context(Progress(model.max_iter))] if model.verbose else [])]
@@ -360,211 +77,41 @@ def _loop(model, problem: _Problem, method: _Method, start: State, tasks: _Tasks
         options["root"] = model.solver == "mu"  # scikit-learn's rule
         return fit(method.step, problem.V, method.begin(start), model.max_iter, model.tol, **options)
 
-# %% ../nbs/07_nmf.ipynb #966ee926
-def _records(history: list[Look], unit: float) -> list[dict]:
-    "The looks in the units of the data."
-    rows = []
-    for step, seconds, objective, _ in history:
-        f = np.atleast_1d(objective) * unit
-        spread = float(np.ptp(f)) if np.isfinite(f).all() else 0.0 if len(f) == 1 else math.inf
-        rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": spread})
-    return rows
 
-
-def _weights(model, V: DataMatrix, H: Tensor, guess: Tensor | None = None) -> Tensor:
-    "The best weights for given components, each row by itself."
-    l1, l2, *_ = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
-    W = solve_rows(V, H, beta_of(model.beta_loss), l1, l2, guess)
-    return W.clamp_(max=torch.finfo(W.dtype).max)
-
-# %% ../nbs/07_nmf.ipynb #3ed22c27
-def _measure(model, problem: _Problem, W: Tensor, H: Tensor) -> None:
-    "Set `reconstruction_err_`, by scikit-learn's definition, and `objective_`, of factors in the units of the loop."
-    V, beta = problem.V, problem.beta
-    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
-    divergence, penalties = (max(float(value), 0.0) for value in _value(problem, W, H))
-    whole = beta == 2 and V.hidden is None and not V.observed_only
-    error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
-    model.reconstruction_err_ = error * problem.unit**0.5
-    model.objective_ = (divergence + penalties) * problem.unit
-    check_finite([model.objective_, W.abs().amax().item(), H.abs().amax().item()], getattr(model, "n_iter_", 0))
-
-# %% ../nbs/07_nmf.ipynb #2f7bdd30
-def _keep(model, V: DataMatrix, problem: _Problem, result: Fit, like: Callable) -> Tensor:
+def _keep(model, V: DataMatrix, problem: Problem, result: Fit, like: Callable) -> Tensor:
     "Solve the weights once more and set the fitted attributes; return the weights."
-    guess, small = _best(result.history[-1], result.state)
-    H = small * _power(problem.p)
+    guess, small = best_member(result.history[-1].objective, result.state)
+    H = small * two_to(problem.p)
     model.components_, model.n_components_, model.device_ = like(H), len(H), str(V.device)
-    model.history_, model.n_iter_ = _records(result.history, problem.unit), result.history[-1].step
+    model.history_, model.n_iter_ = history_records(result.history, problem.unit), result.history[-1].step
     one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
-    W = _weights(model, V, H, guess if one else None)  # an interrupt here leaves a model that can transform
-    _measure(model, problem, W * _power(-problem.p), small)
+    W = best_weights(model, V, H, guess if one else None)  # an interrupt here leaves a model that can transform
+    model.reconstruction_err_, model.objective_ = measure(problem, W * two_to(-problem.p), small)
+    check_finite([model.objective_, W.abs().amax().item(), small.abs().amax().item()], model.n_iter_)
     return W
-
-# %% ../nbs/07_nmf.ipynb #fb03aab7
-def _row_weights(sample_weight, V: DataMatrix) -> Tensor | None:
-    "The weights of the rows in float64, checked."
-    if sample_weight is None:
-        return None
-    if hasattr(sample_weight, "__array_namespace__") or torch.is_tensor(sample_weight):
-        sample_weight = _tensor(sample_weight).cpu().numpy()
-    if isinstance(sample_weight, Number):  # scikit-learn checks arrays alone
-        check_number("sample_weight", sample_weight, 0)
-    rows = np.empty((V.shape[0], 1))
-    u = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    return torch.tensor(u).to(V.device)
 
 # %% ../nbs/07_nmf.ipynb #0e48f10e
 def _fit(model: NMF, X, y, W, H, missing, sample_weight):
     "Fit `model` and return the weights in the kind of array that is wanted."
-    V, like = _data(model, X, missing, reset=True)
-    u, k = _row_weights(sample_weight, V), _components(model, V.shape[1], H)
-    model._n_components, size = k, min(V.shape[0] if u is None else u.sum().item(), V.shape[1])
-    beta = _check_parameters(model, model.solver, size)
-    problem, F = _problem(model, V, beta, u), _fixed(model, V, k)
-    start = _start(model, problem, k, W, H, F, size)
+    V, like = read_data(model, X, missing, reset=True)
+    u, k = read_row_weights(sample_weight, V), count_components(model.n_components, V.shape[1], H)
+    size, model._n_components = min(V.shape[0] if u is None else u.sum().item(), V.shape[1]), k  # scikit-learn's name
+    _check_solver(model)
+    beta = check_parameters(model, k, size)
+    problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u)
+    F = read_fixed(model.fixed_components, V, k)
+    start = make_start(model, problem, k, W, H, F, size)
     method = _method(model, problem, 0 if F is None else len(F))
 
     def fitted(look, state):
-        return {"components_": like(_best(look, state)[1] * _power(problem.p)), "n_components_": k}
+        H = best_member(look.objective, state)[1]
+        return {"components_": like(H * two_to(problem.p)), "n_components_": k}
 
-    tasks = _Tasks(model, X, y, fitted)
+    tasks = Tasks(model, X, y, fitted)
     result = _loop(model, problem, method, start, tasks)
     weights = like(_keep(model, V, problem, result, like))
     tasks.close()
     return weights
-
-# %% ../nbs/07_nmf.ipynb #2c53f38c
-class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    "A fitted `X ~ W H`: weights for new rows, the way back, a score, a file."
-
-    missing_values, fixed_components, n_init = None, None, 1  # unless they are parameters
-
-    def transform(
-        self,
-        X,  # (n,m) dense or sparse data, 0 or more
-        missing=None,  # (n,m) bool mask of entries that are not known
-    ):  # (n,k) weights
-        "Return the weights of the rows of `X`; each depends on that row alone."
-        check_is_fitted(self)
-        check_same_namespace(X, self, attribute="components_", method="transform")
-        V, like = _data(self, X, missing)
-        return like(_weights(self, V, _components_on(self, V)))
-
-    def inverse_transform(
-        self,
-        X,  # (n,k) weights
-    ):  # (n,m)
-        "Return `W H`."
-        check_is_fitted(self)
-        check_same_namespace(X, self, attribute="components_", method="inverse_transform")
-        return X @ self.components_
-
-    def score(
-        self,
-        X,  # (n,m) dense or sparse data, 0 or more
-        y=None,  # ignored
-        missing=None,  # (n,m) bool mask of entries that are not known
-    ) -> float:  # 0 or less, higher is better
-        "Return minus the divergence per row of `X` from its best approximation."
-        check_is_fitted(self)
-        V, _ = _data(self, X, missing)
-        return _score(self, V)
-
-    def save(
-        self,
-        path: str | Path,  # of the file, replaced if it exists
-    ) -> None:
-        "Save the fitted model in one file, without pickle."
-        check_is_fitted(self)
-        write_tensors(path, type(self).__name__, *_parts(self))
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,  # of a file by `save`
-    ) -> Factorisation:  # a model of this class
-        "Load a model that `save` has saved."
-        return _whole(cls, *read_tensors(path, cls.__name__))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = tags.input_tags.sparse = tags.array_api_support = True
-        tags.input_tags.allow_nan = self.missing_values is not None
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-# %% ../nbs/07_nmf.ipynb #28bb52f8
-def _components_on(model, V: DataMatrix) -> Tensor:
-    "The components in the type and on the device of new data."
-    return _tensor(model.components_).to(V.device, V.dtype)
-
-
-def _score(model, V: DataMatrix) -> float:
-    "Minus the divergence per row, in float64."
-    H, problem = _components_on(model, V), _problem(model, V, beta_of(model.beta_loss), None)
-    W, D, small = _weights(model, V, H), problem.plain.double(), _power(-problem.p)
-    H, W = small * H.to(D.dtype), small * W.to(D.dtype)
-    return -max(beta_divergence(D, W, H, problem.beta).item(), 0.0) * problem.unit / V.shape[0]
-
-# %% ../nbs/07_nmf.ipynb #863abb70
-def _pack(value, name: str, tensors: dict):
-    "A parameter or an attribute for JSON; an array goes to `tensors` under its name."
-    if isinstance(value, np.random.RandomState):
-        kind, keys, *rest = value.get_state()
-        return {"RandomState": [kind, keys.tolist(), *rest]}
-    if torch.is_tensor(value) or isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        A = _tensor(value)
-        turned = A.ndim > 1 and A.mT.is_contiguous() and not A.is_contiguous()  # products may round by the order
-        tensors[name] = A.mT if turned else A
-        return {"turned" if turned else "tensor": name}
-    if isinstance(value, dict):
-        return {"dict": value}
-    if hasattr(value, "to_numpy"):  # a table
-        return _pack(value.to_numpy(), name, tensors)
-    if isinstance(value, np.ndarray):
-        return {"strings": value.tolist()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]}
-    return value
-
-
-def _unpack(value, tensors: dict):
-    "What `_pack` was given."
-    if not isinstance(value, dict) or len(value) != 1:
-        return value
-    ((kind, held),) = value.items()
-    if kind == "RandomState":
-        state = np.random.RandomState()
-        state.set_state(tuple(held))
-        return state
-    make = {"tensor": lambda: tensors[held].numpy(), "turned": lambda: tensors[held].numpy().T}
-    make |= {"strings": lambda: np.array(held, dtype=object), "dict": lambda: held}
-    return make[kind]() if kind in make else tuple(_unpack(v, tensors) for v in held)
-
-# %% ../nbs/07_nmf.ipynb #8045011b
-def _parts(model: Factorisation) -> tuple[dict, dict[str, Tensor]]:
-    "The parameters and the fitted attributes of a model: what JSON can write, and tensors."
-    tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
-    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith(("_stream", "_sklearn_output_config"))}
-    parts = {"params": model.get_params(deep=False), "attributes": kept}
-    header = {part: {k: _pack(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
-    header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
-    return header, tensors
-
-
-def _whole(cls, header: dict, tensors: dict[str, Tensor]) -> Factorisation:
-    "A model of class `cls` from its parts."
-    model = cls(**{k: _unpack(v, tensors) for k, v in header["params"].items()})
-    for name, value in header["attributes"].items():
-        setattr(model, name, _unpack(value, tensors))
-    return model
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(Factorisation):
@@ -696,7 +243,7 @@ def non_negative_factorization(
     **ours,  # device, n_init, missing_values, fixed_components
 ) -> tuple[np.ndarray, np.ndarray, int]:  # W (n,k), H (k,m), iterations
     "Factorise `X`, or with `update_H=False` find the weights for given components."
-    _check_flag("update_H", update_H)
+    check_flag("update_H", update_H)
     options = {"solver": solver, "beta_loss": beta_loss, "tol": tol, "max_iter": max_iter, "alpha_W": alpha_W}
     options |= {"alpha_H": alpha_H, "l1_ratio": l1_ratio, "random_state": random_state, "verbose": verbose}
     model = NMF(n_components, init=init, shuffle=shuffle, **options, **ours)
@@ -707,8 +254,8 @@ def non_negative_factorization(
         raise ValueError("update_H=False needs the components H, of shape (n_components, n_features)")
     if W is not None:
         warnings.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2)
-    V, like = _data(model, X, reset=True)
-    model._n_components = _components(model, V.shape[1], H)
-    beta = _check_parameters(model, model.solver, math.inf)
-    H = _given(V, model._n_components, "H", H, beta, start=False)
-    return like(_weights(model, V, H)), like(H), 0
+    V, like = read_data(model, X, reset=True)
+    k = count_components(model.n_components, V.shape[1], H)
+    _check_solver(model)
+    H = read_factor(V, k, "H", H, check_parameters(model, k, math.inf), start=False)
+    return like(best_weights(model, V, H)), like(H), 0

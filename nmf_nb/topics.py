@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .corpus import CorpusError, tfidf
+from .base import Factorisation, model_from_parts, model_parts, to_tensor
 from .files import read_tensors, write_tensors, write_whole
 from .measures import rows_to_one, frex, main_topic, relevance, top_words, topic_shares
-from .nmf import NMF, Factorisation, _parts, _tensor, _whole, non_negative_factorization
+from .nmf import NMF, non_negative_factorization
 
 from .report import report
 from .groups import group_intervals, group_means, time_bins
@@ -411,7 +412,7 @@ def _save(tm: TopicModel, path: str | Path) -> None:
         warnings.warn(
             f"the {kind} is not saved; without load(path, model=...) new documents cannot be weighed", stacklevel=3
         )
-    header, tensors = ({}, {}) if model is None else _parts(model)
+    header, tensors = ({}, {}) if model is None else model_parts(model)
     params = {k: v for k, v in tm.get_params(deep=False).items() if k not in ("vectorizer", "tokenizer", "stop_words")}
     written = {"params": params, "vectorizer": parts, "model": header, "kind": type(tm.model_).__name__}
     written |= {"history": tm.history_, "made": tm.made_, "topics": tm.topics_.to_json(orient="split")}
@@ -419,7 +420,7 @@ def _save(tm: TopicModel, path: str | Path) -> None:
     arrays = {"W": tm.doc_weights_, "H": tm.components_, "share": tm.word_share_, "fit": tm.doc_fit_}
     arrays |= {"idf": tm.vectorizer_.idf_} if parts and hasattr(tm.vectorizer_, "idf_") else {}
     arrays |= {"order": tm.order_} if hasattr(tm, "order_") else {}
-    write_tensors(path, "TopicModel", written, tensors | {f"topics.{k}": _tensor(v) for k, v in arrays.items()})
+    write_tensors(path, "TopicModel", written, tensors | {f"topics.{k}": to_tensor(v) for k, v in arrays.items()})
 
 # %% ../nbs/14_topics.ipynb #9e95b7c4
 def _meta_json(meta: DataFrame) -> dict:
@@ -450,7 +451,7 @@ def _load(cls, path: str | Path, vectorizer, model) -> TopicModel:
     header["params"]["ngram_range"] = tuple(header["params"]["ngram_range"])
     tm = cls(**header["params"])
     tm.vectorizer_ = vectorizer or _vectorizer_of(header["vectorizer"], arrays.get("idf"))
-    tm.model_ = _whole(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
+    tm.model_ = model_from_parts(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
     tm._needs = header["kind"] if tm.model_ is None and header["kind"] != "NoneType" else None
     tm.topics_ = _meta_of({"json": header["topics"], "types": {}}).set_index(_index(len(arrays["H"])))
     tm.words_, tm.docs_, tm.meta_ = np.array(header["words"]), header["docs"], _meta_of(header["meta"])
