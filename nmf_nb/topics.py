@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import copy
 import warnings
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
-from .corpus import CorpusError, tfidf
 from .base import Factorisation, model_from_parts, model_parts, to_tensor
-from .files import read_tensors, write_tensors, write_whole
-from .measures import rows_to_one, frex, main_topic, relevance, top_words, topic_shares
+from .corpus import CorpusError, tfidf
+from .files import read_tensors, write_tensors
+from .measures import normalise, rows_to_one, topic_shares
 from .nmf import NMF, non_negative_factorization
-
 from .report import report
-from .groups import group_intervals, group_means, time_bins
-from .view import marked, view, word_topics
+from .view import Explanation, TopicView, document_table, explain, export_table, find_docs, find_topics, flags
+from .view import representative_docs, topic_index, topics_by, topics_html, topics_text, unexplained, view
+from .view import words_by
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,33 +32,42 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['explained', 'Explanation', 'TopicModel']
+__all__ = ['WORDS', 'NOT_IN_FILES', 'read_texts', 'vectorise', 'share_order', 'fit_in_order', 'how_made', 'weigh', 'merged',
+           'vectorizer_parts', 'vectorizer_of_parts', 'table_parts', 'table_of_parts', 'file_parts', 'held_of_parts',
+           'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
-_WORDS = {"stop_words": "english", "ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "tokenizer": None}
-
-
-def _texts(docs, meta) -> tuple[list[str], DataFrame | None]:
-    "The texts and what is known of them, of a list or of a `Corpus`."
+def read_texts(
+    docs,  # list of str, or a `Corpus`
+    meta: DataFrame | None = None,  # one row a document; None takes that of a `Corpus`
+) -> tuple[list[str], DataFrame | None]:  # the texts, and what is known of them
+    "Check documents and return their texts and their table."
     if hasattr(docs, "texts"):
         docs, meta = docs.texts, docs.meta if meta is None else meta
     if isinstance(docs, str) or not all(isinstance(doc, str) for doc in docs):
         raise TypeError(
             "docs must be a list of strings, one for each document, or a Corpus; a single text goes in a list"
         )
-    return [doc.encode("utf-8", "replace").decode("utf-8") for doc in docs], meta  # half a surrogate pair becomes "?"
+    return [doc.encode("utf-8", "replace").decode("utf-8") for doc in docs], meta
+
+# %% ../nbs/14_topics.ipynb #7fad7dda
+WORDS = {"stop_words": "english", "ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "tokenizer": None}
 
 
-def _vectorise(tm: TopicModel, texts: list[str]):
-    "The data and the fitted vectoriser."
-    chosen = {name: getattr(tm, name) for name in _WORDS}
-    if tm.vectorizer is None:
+def vectorise(
+    texts: list[str],  # n documents
+    vectorizer=None,  # of scikit-learn, in place of the choices; a copy of it is fitted
+    **choices,  # any of `WORDS`, which holds their defaults
+) -> tuple:  # (n,m) sparse data, 0 or more, and the fitted vectoriser
+    "Turn texts into a matrix."
+    chosen = WORDS | choices
+    if vectorizer is None:
         given = {name: value for name, value in chosen.items() if value != "auto"}
-        return tfidf(texts, **given, **({} if tm.tokenizer is None else {"token_pattern": None}))
-    changed = [name for name, value in chosen.items() if value != _WORDS[name]]
+        return tfidf(texts, **given, **({} if chosen["tokenizer"] is None else {"token_pattern": None}))
+    changed = [name for name, value in chosen.items() if value != WORDS[name]]
     if changed:
         raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
-    vectorizer = clone(tm.vectorizer)
+    vectorizer = clone(vectorizer)
     try:
         return vectorizer.fit_transform(texts).tocsr(), vectorizer
     except ValueError as error:
@@ -66,314 +75,75 @@ def _vectorise(tm: TopicModel, texts: list[str]):
             f"the vectorizer finds no words in {len(texts):,} texts ({error}); loosen its limits"
         ) from None
 
-# %% ../nbs/14_topics.ipynb #20f187b5
-def explained(
-    X,  # (n,m) data, scipy sparse or dense
-    W: np.ndarray,  # (n,k) weights
-    H: np.ndarray,  # (k,m) components
-) -> np.ndarray:  # (n,) at most 1; 0 for an empty document
-    "Return equation (1) for each document."
-    from scipy.sparse import csr_array
+# %% ../nbs/14_topics.ipynb #6130bdf0
+def share_order(
+    W: np.ndarray,  # (n,k) weights, 0 or more
+    H: np.ndarray,  # (k,m) components, 0 or more
+) -> np.ndarray:  # (k,) indices of topics
+    "Order topics by their share, the largest first."
+    return np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
 
-    X, W, H = csr_array(X).astype(float), np.asarray(W, float), np.asarray(H, float)
-    length = np.asarray(X.multiply(X).sum(axis=1)).ravel()
-    fits = 2 * (W * (X @ H.T)).sum(axis=1) - ((W @ (H @ H.T)) * W).sum(axis=1)
-    return np.divide(fits, length, out=np.zeros(len(W)), where=length > 0)
+
+def fit_in_order(
+    model: NMF,  # fitted here; its components are put in order
+    X,  # (n,m) data, 0 or more
+    **start,  # W and H for `init="custom"`
+) -> np.ndarray:  # (n,k) weights, topics in order
+    "Fit a model with its topics in the order of their share."
+    W = model.fit_transform(X, **start)
+    order = share_order(W, model.components_)
+    model.components_ = model.components_[order]
+    return W[:, order]
 
 # %% ../nbs/14_topics.ipynb #802ad356
-def _set(tm: TopicModel, vectorizer, model, W, H, X, texts, meta, history, made: dict, labels=None) -> TopicModel:
-    "Set all fitted attributes of a model whose topics are in their order."
-    seen = view(W, H, vectorizer.get_feature_names_out(), X, texts, meta, history, made)
-    vars(tm).update(vars(seen))
-    tm.vectorizer_, tm.model_, tm.components_, tm.X_ = vectorizer, model, np.asarray(H), X
-    tm.doc_weights_, tm.doc_fit_ = np.asarray(W, float) * tm.components_.sum(axis=1), explained(X, W, H)
-    tm.n_topics_ = len(H)
-    if labels is not None:
-        tm.topics_["label"] = labels
-    return tm
-
-
-def _order(weights: np.ndarray) -> np.ndarray:
-    "The topics, the one with the largest share first."
-    return np.argsort(-topic_shares(rows_to_one(weights)).round(9), kind="stable")
-
-
-def _made(tm: TopicModel, model: NMF, texts: list[str], words: int) -> dict[str, str]:
-    "How a model was made, for the reader."
-    error = f"{model.reconstruction_err_:.4f} ({model.beta_loss})"
+def how_made(
+    model: NMF,  # fitted
+    n: int,  # texts
+    words: str,  # what made the matrix
+) -> dict[str, str]:  # name -> value
+    "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
     return {
-        "texts": f"{len(texts):,}",
-        "words": f"{words:,}, by {'TF-IDF' if tm.vectorizer is None else type(tm.vectorizer).__name__}",
-        "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {tm.random_state}",
+        "texts": f"{n:,}",
+        "words": f"{model.components_.shape[1]:,}, by {words}",
+        "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {model.random_state}",
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
-        "reconstruction error": error,
+        "reconstruction error": f"{model.reconstruction_err_:.4f} ({model.beta_loss})",
         "made with": f"nmf_nb {__version__}",
     }
 
-# %% ../nbs/14_topics.ipynb #93e90696
-def _fit(tm: TopicModel, docs, meta, start=None) -> TopicModel:
-    "Fit a model to texts; `start` holds W and H for a refit."
-    texts, meta = _texts(docs, meta)
-    X, vectorizer = (tm.X_, tm.vectorizer_) if start else _vectorise(tm, texts)
-    options = {"solver": "cd" if tm.beta_loss in ("frobenius", 2) else "mu", "beta_loss": tm.beta_loss}
-    options |= {"random_state": tm.random_state, "device": tm.device, "verbose": tm.verbose}
-    k, given = (len(start[1]), {"W": start[0], "H": start[1]}) if start else (tm.n_topics, {})
-    init = {"init": "custom"} if start else {"n_init": tm.n_init}
-    model = NMF(k, max_iter=tm.max_iter, **options, **init)
-    W = model.fit_transform(X, **given)
-    order = _order(W * model.components_.sum(axis=1))
-    W, model.components_ = W[:, order], model.components_[order]
-    made = _made(tm, model, texts, X.shape[1])
-    return _set(tm, vectorizer, model, W, model.components_, X, texts, meta, model.history_, made)
-
 # %% ../nbs/14_topics.ipynb #ca70402d
-def _weigh(tm: TopicModel, X) -> np.ndarray:
-    "Weights of documents, (n,k)."
-    if tm.model_ is None:
-        return non_negative_factorization(X.astype(tm.components_.dtype), H=tm.components_, update_H=False)[0]
-    W = tm.model_.transform(X)
-    return W if isinstance(tm.model_, Factorisation) else W[:, tm.order_]
-
-
-def _read_in(tm: TopicModel, docs):
-    "The data of new documents."
-    texts, _ = _texts(docs, None)
-    return tm.vectorizer_.transform(texts).tocsr()
-
-# %% ../nbs/14_topics.ipynb #f363051d
-def _topic(tm: TopicModel, topic: int | str) -> int:
-    "The index of a topic, counted from 0."
-    labels = list(tm.topics_["label"])
-    if isinstance(topic, str) and labels.count(topic) == 1:
-        return labels.index(topic)
-    if isinstance(topic, (int, np.integer)) and not isinstance(topic, bool) and 1 <= topic <= len(labels):
-        return int(topic) - 1
-    known = ", ".join(f"{i} {name!r}" for i, name in enumerate(labels, 1))
-    raise ValueError(f"topic={topic!r}; it must be one of {known}")
-
-
-def _documents(tm: TopicModel, rows: np.ndarray, j: int) -> DataFrame:
-    "A table of documents: their share of a topic, what is known of them, and their text."
-    shares = {"share": tm.doc_topics_[rows, j]}
-    meta = tm.meta_.iloc[rows].rename(columns={name: f"{name}_" for name in ("share", "text")})
-    return meta.assign(**shares, text=[tm.docs_[i] for i in rows])
-
-# %% ../nbs/14_topics.ipynb #102faed1
-def _words_by(tm: TopicModel, n: int, by: str) -> list[list[str]]:
-    "The best words of each topic."
-    phi = np.where(tm.topic_words_ < 1e-6 * tm.topic_words_.max(axis=1, keepdims=True), 0, tm.topic_words_)
-    scores = {
-        "weight": lambda: np.where(phi > 0, phi, -np.inf),
-        "relevance": lambda: relevance(phi, tm.word_share_),
-        "frex": lambda: np.where(phi > 0, frex(phi), -np.inf),
-    }
-    if by not in scores:
-        raise ValueError(f"by={by!r}; it must be one of {', '.join(map(repr, scores))}")
-    return top_words(scores[by](), tm.words_, n)
-
-
-def _find_topics(tm: TopicModel, query: str, n: int) -> DataFrame:
-    "The topics with most of the words of a query."
-    from pandas import DataFrame
-
-    known = {word: i for i, word in enumerate(tm.words_)}
-    at = [known[term] for term in tm.vectorizer_.build_analyzer()(query) if term in known]
-    part = rows_to_one((tm.topic_words_ * tm.doc_topics_.sum(axis=0)[:, None])[:, at].T)
-    score = part.mean(axis=0) if at else np.zeros(tm.n_topics_)
-    found = DataFrame({"label": tm.topics_["label"], "score": score}, index=tm.topics_.index)
-    return found[found["score"] > 0].sort_values("score", ascending=False, kind="stable").head(n)
-
-# %% ../nbs/14_topics.ipynb #a370746a
-class Explanation:
-    "Why a document has its topics: a table, and the text with its words marked."
-
-    def __init__(self, text: str, table: DataFrame, shares: dict[str, float], pieces: list):
-        self.text, self.table, self.shares, self.pieces = text, table, shares, pieces
-
-    def __str__(self) -> str:
-        mix = ", ".join(f"{name} {share:.0%}" for name, share in self.shares.items()) or "no topic"
-        return f"{mix}\n{self.table.head(10).to_string(index=False) if len(self.table) else '(no known word)'}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return _template(_EXPLAINED).render(pieces=self.pieces, shares=self.shares)
-
-
-def _explain(tm: TopicModel, doc: str | int) -> Explanation:
-    "Explain a text, or the document of a number."
-    from pandas import DataFrame
-
-    text = tm.docs_[doc] if isinstance(doc, (int, np.integer)) else _texts([doc], None)[0][0]
-    x = _read_in(tm, [text])
-    w, at = _weigh(tm, x)[0].astype(float), x.indices
-    part, labels = w[:, None] * tm.components_[:, at], tm.topics_["label"].to_numpy()
-    total = part.sum(axis=0)
-    table = {"word": tm.words_[at], "weight": x.data, "topic": labels[part.argmax(axis=0)], "model": total}
-    table = DataFrame(table).assign(part=part.max(axis=0) / np.where(total > 0, total, 1.0))
-    table = table[total > 0].sort_values("model", ascending=False, kind="stable", ignore_index=True)
-    theta = rows_to_one((w * tm.components_.sum(axis=1))[None])[0]
-    best = [j for j in np.argsort(-theta, kind="stable") if theta[j] > 0.005]
-    found = word_topics(theta, tm.topic_words_[:, at], tm.words_[at])
-    pieces = [(piece, labels[j] if j >= 0 else "", part, _COLOURS[j % 7]) for piece, j, part in marked(text, found)]
-    return Explanation(text, table, {labels[j]: float(theta[j]) for j in best}, pieces)
-
-# %% ../nbs/14_topics.ipynb #554e971f
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888")
-_EXPLAINED = """\
-<p>{% for name, share in shares.items() %}<b>{{ name }}</b> {{ '%.0f' % (100 * share) }} %{{ ', ' if not loop.last }}\
-{% else %}no topic{% endfor %}</p>
-<p dir="auto" style="max-width: 60em; line-height: 1.6">{% for piece, name, part, colour in pieces %}{% if name %}\
-<span title="{{ name }}, {{ '%.0f' % (100 * part) }} %" style="border-bottom: 3px solid {{ colour }}; \
-background: {{ colour }}{{ '%02x' % (64 * part)|int }}">{{ piece }}</span>{% else %}{{ piece }}{% endif %}{% endfor %}</p>
-"""
-
-
-@lru_cache
-def _template(source: str):
-    "A template that escapes what is put into it."
-    from jinja2 import Environment
-
-    return Environment(autoescape=True, trim_blocks=True).from_string(source)
-
-# %% ../nbs/14_topics.ipynb #23f7bb3e
-_TABLE = """\
-<p>{{ k }} topics of {{ '{:,}'.format(n) }} texts{% for key, value in made %}; {{ key }}: {{ value }}{% endfor %}</p>
-<table style="border-collapse: collapse; text-align: left">
-<tr><th>topic</th><th style="text-align: left">label and words</th><th>share</th><th></th><th>texts</th>\
-{% if npmi %}<th>NPMI</th>{% endif %}</tr>
-{% for i, row, words, best in rows %}<tr style="vertical-align: top; border-top: 1px solid #8884"><td>{{ i }}</td>
-<td style="text-align: left"><b dir="auto">{{ row.label }}</b><br><span dir="auto">{{ words }}</span>
-{% if best %}<details><summary>texts</summary>{% for text in best %}<p dir="auto" \
-style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
-<td style="white-space: nowrap; padding: 0 .4em">{{ '%.1f' % (100 * row.share) }} %</td>
-<td><span style="display: inline-block; height: .8em; background: #0072B2; width: {{ '%.1f' % bars[loop.index0] }}em"></span></td>
-<td style="padding: 0 .4em">{{ '{:,}'.format(row.n_docs) }}</td>
-{% if npmi %}<td style="background: {{ '#009E73' if row.npmi > 0 else '#D55E00' }}\
-{{ '%02x' % (180 * [row.npmi|abs, 1]|min)|int }}">{{ '%.2f' % row.npmi }}</td>{% endif %}</tr>
-{% endfor %}</table>
-"""
-
-
-def _html(tm: TopicModel) -> str:
-    "The table of topics as HTML."
-    words = [", ".join(w) for w in _words_by(tm, 10, "relevance")]
-    best = [[_short(text) for text in tm.representative_docs(j + 1, 2)["text"]] for j in range(tm.n_topics_)]
-    rows = [(i, row, words[i - 1], best[i - 1]) for i, row in tm.topics_.iterrows()]
-    bars = 6 * tm.topics_["share"].to_numpy() / max(tm.topics_["share"].max(), 1e-12)
-    made = list(tm.made_.items())[1:-1]
-    values = {"k": tm.n_topics_, "n": len(tm.docs_), "made": made, "rows": rows, "bars": bars}
-    return _template(_TABLE).render(npmi="npmi" in tm.topics_, **values)
-
-
-def _short(text: str, most: int = 400) -> str:
-    "The beginning of a text, its white space as single spaces."
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " ..."
-
-
-def _plain(tm: TopicModel) -> str:
-    "The table of topics as text."
-    shown = tm.topics_.drop(columns="words").round(3)
-    return f"TopicModel: {tm.n_topics_} topics of {len(tm.docs_):,} texts\n{shown.to_string()}"
-
-# %% ../nbs/14_topics.ipynb #bd3bf690
-def _flags(tm: TopicModel, alike: float) -> DataFrame:
-    "Dead topics, and pairs that are alike."
-    from pandas import DataFrame
-
-    length = np.linalg.norm(tm.topic_words_, axis=1, keepdims=True)
-    unit = tm.topic_words_ / np.where(length > 0, length, 1.0)
-    cosine, labels = unit @ unit.T, tm.topics_["label"].to_numpy()
-    dead = (length[:, 0] == 0) | (tm.doc_topics_.sum(axis=0) == 0)
-    rows = [(j + 1, labels[j], "dead: no document has it", 0, "", 0.0) for j in np.flatnonzero(dead)]
-    pairs = zip(*np.triu(cosine >= alike, 1).nonzero())
-    rows += [(i + 1, labels[i], "much like another", j + 1, labels[j], cosine[i, j]) for i, j in pairs]
-    return DataFrame(rows, columns=["topic", "label", "what", "other", "other_label", "cosine"])
+def weigh(
+    model,  # a fitted factorisation, or None
+    X,  # (n,m) sparse data of documents
+    H: np.ndarray,  # (k,m) components, in our order
+    order: np.ndarray | None = None,  # (k,) our order of the topics of a model of another library
+) -> np.ndarray:  # (n,k) weights
+    "Weigh the topics in documents."
+    if model is None:
+        return non_negative_factorization(X.astype(H.dtype), H=H, update_H=False)[0]
+    W = model.transform(X)
+    return W if isinstance(model, Factorisation) else W[:, order]
 
 # %% ../nbs/14_topics.ipynb #5138ee91
-def _keep(tm: TopicModel) -> None:
-    "Keep the fitted attributes, for `undo`."
-    kept = {k: v for k, v in vars(tm).items() if k.endswith("_") and not k.startswith("_")}
-    tm._before = [*getattr(tm, "_before", []), kept | {"topics_": tm.topics_.copy()}]
-
-
-def _rename(tm: TopicModel, names: dict) -> TopicModel:
-    "Replace labels."
-    at = {_topic(tm, topic): name for topic, name in names.items()}
-    wrong = [name for name in at.values() if not isinstance(name, str) or not name.strip()]
-    if wrong:
-        raise ValueError(f"label {wrong[0]!r}; it must be a string that is not blank")
-    _keep(tm)
-    tm.topics_ = tm.topics_.assign(label=[at.get(j, old) for j, old in enumerate(tm.topics_["label"])])
-    return tm
-
-
-def _merge(tm: TopicModel, topics: list) -> TopicModel:
-    "Join topics and fit again."
-    at = sorted({_topic(tm, topic) for topic in topics})
-    if len(at) < 2:
-        raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
-    if not isinstance(tm.model_, (NMF, type(None))):
-        raise ValueError(
-            f"merge fits again by NMF, and this model is a {type(tm.model_).__name__}; fit that with fewer topics"
-        )
-    W = tm.doc_weights_ / np.where(tm.components_.sum(axis=1) > 0, tm.components_.sum(axis=1), 1)
-    size, rest = W[:, at].sum(axis=0), np.setdiff1d(np.arange(tm.n_topics_), at)
-    h = (size / max(size.sum(), 1e-300)) @ tm.components_[at]
-    W, H = np.column_stack([W[:, at].sum(axis=1), W[:, rest]]), np.vstack([h, tm.components_[rest]])
-    _keep(tm)
-    return _fit(tm, tm.docs_, tm.meta_, (W.astype(tm.X_.dtype), H.astype(tm.X_.dtype)))
-
-# %% ../nbs/14_topics.ipynb #7bb19263
-def _by(tm: TopicModel, by, bins, draws: int, level: float) -> DataFrame:
-    "Shares of topics in groups of documents, with intervals, one row for each group and topic."
-    from pandas import Series
-
-    if isinstance(by, str) and by not in tm.meta_:
-        raise ValueError(
-            f"by={by!r}; it must be a column of meta ({', '.join(map(str, tm.meta_))}) or a value for each document"
-        )
-    values = Series(tm.meta_[by] if isinstance(by, str) else list(by))
-    if len(values) != len(tm.docs_):
-        raise ValueError(f"by has {len(values)} values; there are {len(tm.docs_)} documents")
-    timely = values.dtype.kind in "M" or (values.dtype.kind in "iuf" and (bins or values.nunique() > 20))
-    groups = time_bins(values, bins) if timely else values
-    means = group_means(tm.doc_topics_, groups)
-    low, high = group_intervals(tm.doc_topics_, groups, draws, 0, level)
-    long = [A.set_axis(tm.topics_.index, axis=1).rename_axis("group").stack() for A in (means, low, high)]
-    table = long[0].rename("share").to_frame().assign(low=long[1], high=long[2]).reset_index()
-    table.columns = ["group", "topic", *table.columns[2:]]
-    return table.assign(label=table["topic"].map(tm.topics_["label"]))
-
-# %% ../nbs/14_topics.ipynb #0ebfc0bc
-def _export(table: DataFrame, path: str | Path) -> None:
-    "Write a table in the format of the file's ending."
-    writers = {
-        ".csv": lambda: table.to_csv(),
-        ".md": lambda: table.to_markdown() + "\n",
-        ".tex": lambda: table.style.format(precision=3, escape="latex").to_latex(hrules=True),
-        ".html": lambda: table.to_html(),
-    }
-    path = Path(path)
-    if path.suffix not in writers:
-        raise ValueError(f"{path}: cannot write {path.suffix or 'a file without ending'!r}; use {', '.join(writers)}")
-    with write_whole(path, "w", encoding="utf-8", errors="replace") as file:
-        file.write(writers[path.suffix]())
+def merged(
+    W: np.ndarray,  # (n,k) weights
+    H: np.ndarray,  # (k,m) components
+    at: list[int],  # topics to join, counted from 0
+) -> tuple[np.ndarray, np.ndarray]:  # (n,k-l+1) and (k-l+1,m); the joined topic is the first
+    "Join topics into one."
+    size, rest = W[:, at].sum(axis=0), np.setdiff1d(np.arange(len(H)), at)
+    h = (size / max(size.sum(), 1e-300)) @ H[at]
+    return np.column_stack([W[:, at].sum(axis=1), W[:, rest]]), np.vstack([h, H[rest]])
 
 # %% ../nbs/14_topics.ipynb #316a4264
-_VECTORIZERS = ("TfidfVectorizer", "CountVectorizer")
-
-
-def _vectorizer_parts(vectorizer) -> dict | None:
-    "The vectoriser for JSON; None where a function or a class of somebody else is in it."
+def vectorizer_parts(
+    vectorizer,  # fitted
+) -> dict | None:  # what JSON can write; None where a function or a class of somebody else is in it
+    "Take a vectoriser apart."
     kind, params = type(vectorizer), vectorizer.get_params() if hasattr(vectorizer, "get_params") else {}
-    if (
-        kind.__name__ not in _VECTORIZERS
-        or not kind.__module__.startswith("sklearn.")
-        or any(map(_is_code, params.values()))
-    ):
+    known = kind.__name__ in ("TfidfVectorizer", "CountVectorizer") and kind.__module__.startswith("sklearn.")
+    if not known or any(map(_is_code, params.values())):
         return None
     params |= {"dtype": np.dtype(params["dtype"]).name, "vocabulary": None}
     params["stop_words"] = (
@@ -386,9 +156,12 @@ def _is_code(value) -> bool:
     "Whether a parameter is a function; a type of numbers is none."
     return callable(value) and not (isinstance(value, type) and issubclass(value, (np.generic, float)))
 
-
-def _vectorizer_of(parts: dict, idf: np.ndarray | None):
-    "The vectoriser that `_vectorizer_parts` took apart."
+# %% ../nbs/14_topics.ipynb #c2e4a43f
+def vectorizer_of_parts(
+    parts: dict,  # of `vectorizer_parts`
+    idf: np.ndarray | None = None,  # (m,) weights of the words
+):  # fitted vectoriser
+    "Put a vectoriser together again."
     from sklearn.feature_extraction import text
 
     params = parts["params"] | {"dtype": np.dtype(parts["params"]["dtype"]).type}
@@ -399,114 +172,104 @@ def _vectorizer_of(parts: dict, idf: np.ndarray | None):
         vectorizer.idf_ = idf
     return vectorizer
 
-# %% ../nbs/14_topics.ipynb #481e6a83
-def _save(tm: TopicModel, path: str | Path) -> None:
-    "Write a model into one file; warn of what cannot be kept."
-    parts, model = _vectorizer_parts(tm.vectorizer_), tm.model_ if isinstance(tm.model_, NMF) else None
-    if parts is None:
-        warnings.warn(
-            "the vectorizer holds a function, which no file keeps; give it to load(path, vectorizer=...)", stacklevel=3
-        )
-    if tm.model_ is not None and model is None:
-        kind = type(tm.model_).__name__
-        warnings.warn(
-            f"the {kind} is not saved; without load(path, model=...) new documents cannot be weighed", stacklevel=3
-        )
-    header, tensors = ({}, {}) if model is None else model_parts(model)
-    params = {k: v for k, v in tm.get_params(deep=False).items() if k not in ("vectorizer", "tokenizer", "stop_words")}
-    written = {"params": params, "vectorizer": parts, "model": header, "kind": type(tm.model_).__name__}
-    written |= {"history": tm.history_, "made": tm.made_, "topics": tm.topics_.to_json(orient="split")}
-    written |= {"words": tm.words_.tolist(), "docs": tm.docs_, "meta": _meta_json(tm.meta_)}
-    arrays = {"W": tm.doc_weights_, "H": tm.components_, "share": tm.word_share_, "fit": tm.doc_fit_}
-    arrays |= {"idf": tm.vectorizer_.idf_} if parts and hasattr(tm.vectorizer_, "idf_") else {}
-    arrays |= {"order": tm.order_} if hasattr(tm, "order_") else {}
-    write_tensors(path, "TopicModel", written, tensors | {f"topics.{k}": to_tensor(v) for k, v in arrays.items()})
-
 # %% ../nbs/14_topics.ipynb #9e95b7c4
-def _meta_json(meta: DataFrame) -> dict:
-    "A table as JSON, and the types of its columns."
+def table_parts(
+    table: DataFrame,  # what is known of texts
+) -> dict:  # what JSON can write
+    "Take a table apart."
     return {
-        "types": {str(c): str(t) for c, t in meta.dtypes.items()},
-        "json": meta.to_json(orient="split", date_format="iso"),
+        "types": {str(c): str(t) for c, t in table.dtypes.items()},
+        "json": table.to_json(orient="split", date_format="iso"),
     }
 
 
-def _meta_of(held: dict) -> DataFrame:
-    "The table of `_meta_json`."
+def table_of_parts(
+    parts: dict,  # of `table_parts`
+) -> DataFrame:
+    "Put a table together again."
     from io import StringIO
 
     from pandas import read_json
 
-    table = read_json(StringIO(held["json"]), orient="split", dtype=False, convert_axes=False)
-    kinds = {c: t for c, t in held["types"].items() if not t.startswith(("object", "str", "category"))}
+    table = read_json(StringIO(parts["json"]), orient="split", dtype=False, convert_axes=False)
+    kinds = {c: t for c, t in parts["types"].items() if not t.startswith(("object", "str", "category"))}
     return table.reset_index(drop=True).astype(kinds)
 
+# %% ../nbs/14_topics.ipynb #481e6a83
+NOT_IN_FILES = ("vectorizer", "tokenizer", "stop_words")  # parameters; the fitted vectoriser has them
+
+
+def file_parts(
+    seen: TopicView,  # of the model
+    vectorizer,  # fitted
+    model,  # fitted factorisation, or None
+    order: np.ndarray | None = None,  # (k,) our order of the topics of a model of another library
+) -> tuple[dict, dict]:  # header and tensors
+    "Take a model apart."
+    parts, own = vectorizer_parts(vectorizer), isinstance(model, NMF)
+    if parts is None:
+        warnings.warn(
+            "the vectorizer holds a function, which no file keeps; give it to load(path, vectorizer=...)", stacklevel=3
+        )
+    if model is not None and not own:
+        kind = type(model).__name__
+        warnings.warn(
+            f"the {kind} is not saved; without load(path, model=...) new documents cannot be weighed", stacklevel=3
+        )
+    header, tensors = model_parts(model) if own else ({}, {})
+    written = {"vectorizer": parts, "model": header, "kind": type(model).__name__}
+    written |= {"history": seen.history_, "made": seen.made_, "topics": seen.topics_.to_json(orient="split")}
+    written |= {"words": seen.words_.tolist(), "docs": seen.docs_, "meta": table_parts(seen.meta_)}
+    arrays = {"W": seen.doc_weights_, "H": seen.components_, "share": seen.word_share_, "fit": seen.doc_fit_}
+    arrays |= {"idf": vectorizer.idf_} if parts and hasattr(vectorizer, "idf_") else {}
+    arrays |= {} if order is None else {"order": order}
+    return written, tensors | {f"topics.{k}": to_tensor(v) for k, v in arrays.items()}
+
 # %% ../nbs/14_topics.ipynb #53166b53
-def _load(cls, path: str | Path, vectorizer, model) -> TopicModel:
-    "Read a model."
-    header, tensors = read_tensors(path, "TopicModel")
-    arrays = {k.removeprefix("topics."): A.numpy() for k, A in tensors.items() if k.startswith("topics.")}
-    if header["vectorizer"] is None and vectorizer is None:
-        raise ValueError(f"{path}: its vectorizer holds a function; give the fitted one to load(path, vectorizer=...)")
-    header["params"]["ngram_range"] = tuple(header["params"]["ngram_range"])
-    tm = cls(**header["params"])
-    tm.vectorizer_ = vectorizer or _vectorizer_of(header["vectorizer"], arrays.get("idf"))
-    tm.model_ = model_from_parts(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
-    tm._needs = header["kind"] if tm.model_ is None and header["kind"] != "NoneType" else None
-    tm.topics_ = _meta_of({"json": header["topics"], "types": {}}).set_index(_index(len(arrays["H"])))
-    tm.words_, tm.docs_, tm.meta_ = np.array(header["words"]), header["docs"], _meta_of(header["meta"])
-    tm.history_, tm.made_, tm.n_topics_ = header["history"], header["made"], len(arrays["H"])
-    tm.components_, tm.doc_weights_, tm.doc_fit_ = arrays["H"], arrays["W"], arrays["fit"]
-    tm.word_share_, tm.doc_topics_, tm.topic_words_ = (
-        arrays["share"],
-        rows_to_one(arrays["W"]),
-        rows_to_one(arrays["H"]),
-    )
-    if "order" in arrays:
-        tm.order_ = arrays["order"]
-    tm.X_ = tm.vectorizer_.transform(tm.docs_).tocsr()
-    return tm
-
-
-def _index(k: int):
-    "The numbers of topics."
+def held_of_parts(
+    header: dict,  # of `file_parts`
+    tensors: dict,  # of `file_parts`
+    vectorizer=None,  # the fitted one, where the header could not hold it
+    model=None,  # the fitted factorisation, where the header could not hold it
+) -> dict:  # view, vectorizer, model, order
+    "Put a model together again."
     from pandas import RangeIndex
 
-    return RangeIndex(1, k + 1, name="topic")
-
-# %% ../nbs/14_topics.ipynb #516c8352
-def _of_parts(cls, vectorizer, W, H, docs, meta, model) -> TopicModel:
-    "A topic model of fitted parts."
-    texts, meta = _texts(docs, meta)
-    W, H = np.asarray(W), np.asarray(H)
-    order = _order(W * H.sum(axis=1))
-    tm = cls(len(H), vectorizer=vectorizer)
-    X = vectorizer.transform(texts).tocsr()
-    made = {"texts": f"{len(texts):,}", "words": f"{H.shape[1]:,}, by {type(vectorizer).__name__}"}
-    made |= {
-        "factorisation": type(model).__name__ if model is not None else "given",
-        "made with": f"nmf_nb {__version__}",
-    }
-    if isinstance(model, Factorisation):
-        model = copy.deepcopy(model)
-        model.components_ = model.components_[order]
-    tm.order_ = order
-    return _set(tm, vectorizer, model, W[:, order], H[order], X, texts, meta, [], made)
-
-
-def _document_table(tm: TopicModel) -> DataFrame:
-    "One row a document: its meta, its main topic, the topic's label and share, and the text."
-    from pandas import Series
-
-    topic = Series(main_topic(tm.doc_topics_) + 1, index=tm.meta_.index)
-    labels = topic.map(tm.topics_["label"]).fillna("(no topic)")
-    share = tm.doc_topics_.max(axis=1).round(4)
-    added = {"topic": topic, "topic_label": labels, "topic_share": share, "text": tm.docs_}
-    return tm.meta_.rename(columns={name: f"{name}_" for name in added}).assign(**added)
+    arrays = {k.removeprefix("topics."): A.numpy() for k, A in tensors.items() if k.startswith("topics.")}
+    W, H = arrays["W"], arrays["H"]
+    topics = table_of_parts({"json": header["topics"], "types": {}})
+    seen = TopicView(
+        topics_=topics.set_index(RangeIndex(1, len(H) + 1, name="topic")),
+        doc_topics_=rows_to_one(W),
+        topic_words_=rows_to_one(H),
+        words_=np.array(header["words"]),
+        word_share_=arrays["share"],
+        docs_=header["docs"],
+        meta_=table_of_parts(header["meta"]),
+        components_=H,
+        doc_weights_=W,
+        doc_fit_=arrays["fit"],
+        history_=header["history"],
+        made_=header["made"],
+    )
+    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], arrays.get("idf"))
+    model = model_from_parts(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
+    return {"view": seen, "vectorizer": vectorizer, "model": model, "order": arrays.get("order")}
 
 # %% ../nbs/14_topics.ipynb #0ba83785
-class TopicModel(BaseEstimator):
-    """Topics of texts: a vectoriser, a factorisation, and what there is to read.
+def _held(name: str) -> property:
+    "An attribute that the view holds."
+
+
+    def get(self):
+        return getattr(self.view_, name)
+
+    get.__doc__ = f"Return `{name}` of the view: see `TopicView`."
+    return property(get)
+
+
+class TopicModel(TransformerMixin, BaseEstimator):
+    """Topics of texts: a vectoriser, a factorisation, and a view of both.
 
     Parameters
     ----------
@@ -552,7 +315,11 @@ class TopicModel(BaseEstimator):
     docs_ : list of str
     meta_ : DataFrame
         One row a document.
+    view_ : TopicView
+        Holds all of the above, and is what pictures and reports read.
     vectorizer_, model_ : fitted vectoriser, and `NMF` (or what `from_parts` was given)
+    X_ : sparse matrix of shape (n, m)
+        The data; after `load` it is made when it is first asked for.
     n_topics_ : int
     components_ : ndarray of shape (k, m)
         H.
@@ -577,13 +344,9 @@ class TopicModel(BaseEstimator):
         device="auto",
         verbose=0,
     ):
-        self.n_topics, self.vectorizer, self.stop_words, self.ngram_range = (
-            n_topics,
-            vectorizer,
-            stop_words,
-            ngram_range,
-        )
-        self.min_df, self.max_df, self.tokenizer, self.beta_loss = min_df, max_df, tokenizer, beta_loss
+        self.n_topics, self.vectorizer = n_topics, vectorizer
+        self.stop_words, self.ngram_range, self.tokenizer = stop_words, ngram_range, tokenizer
+        self.min_df, self.max_df, self.beta_loss = min_df, max_df, beta_loss
         self.max_iter, self.n_init, self.random_state = max_iter, n_init, random_state
         self.device, self.verbose = device, verbose
 
@@ -593,7 +356,9 @@ class TopicModel(BaseEstimator):
         meta: DataFrame | None = None,  # one row a document
     ) -> TopicModel:  # self
         "Find the topics of texts."
-        return _fit(self, docs, meta)
+        texts, meta = read_texts(docs, meta)
+        X, vectorizer = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
+        return self._hold(**self._fitted(X, vectorizer, texts, meta, self.n_topics, n_init=self.n_init))
 
     def fit_transform(
         self,
@@ -602,6 +367,26 @@ class TopicModel(BaseEstimator):
     ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
         "Find the topics of texts and return the topics' shares in them."
         return self.fit(docs, meta).doc_topics_
+
+    def _fitted(self, X, vectorizer, texts, meta, k, start=None, **options) -> dict:
+        "Factorise data; return what is to be held."
+        options |= {"solver": "cd" if self.beta_loss in ("frobenius", 2) else "mu", "beta_loss": self.beta_loss}
+        options |= {"random_state": self.random_state, "device": self.device, "verbose": self.verbose}
+        model = NMF(k, max_iter=self.max_iter, **options)
+        W, H = fit_in_order(model, X, **(start or {})), model.components_
+        made = how_made(model, len(texts), "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__)
+        seen = view(W, H, vectorizer.get_feature_names_out(), X, texts, meta, model.history_, made)
+        return {"view": seen, "vectorizer": vectorizer, "model": model, "X": X}
+
+    def _hold(self, view: TopicView, vectorizer, model, X=None, order=None, before=()) -> TopicModel:
+        "Set all that is fitted, at once; `before` is what `undo` goes back to."
+        vars(self).update(view_=view, vectorizer_=vectorizer, model_=model, order_=order, _X=X, _before=tuple(before))
+        return self
+
+    def _now(self) -> dict:
+        "What is held, as `_hold` takes it."
+        held = {"view": self.view_, "vectorizer": self.vectorizer_, "model": self.model_, "order": self.order_}
+        return held | {"X": self._X, "before": self._before}
 
     @classmethod
     def from_parts(
@@ -614,15 +399,47 @@ class TopicModel(BaseEstimator):
         model=None,  # the fitted factorisation, for new documents; None minimises the squared error
     ) -> TopicModel:  # topics ordered by share
         "Make a topic model of parts that are fitted already."
-        return _of_parts(cls, vectorizer, W, H, docs, meta, model)
+        texts, meta = read_texts(docs, meta)
+        X, W, H = vectorizer.transform(texts).tocsr(), np.asarray(W), np.asarray(H)
+        order, names = share_order(W, H), vectorizer.get_feature_names_out()
+        if isinstance(model, Factorisation):
+            model = copy.deepcopy(model)
+            model.components_ = model.components_[order]
+        made = {"texts": f"{len(texts):,}", "words": f"{H.shape[1]:,}, by {type(vectorizer).__name__}"}
+        made |= {"factorisation": "given" if model is None else type(model).__name__}
+        made |= {"made with": f"nmf_nb {__version__}"}
+        seen = view(W[:, order], H[order], names, X, texts, meta, made=made)
+        return cls(len(H), vectorizer=vectorizer)._hold(seen, vectorizer, model, X, order)
 
     def transform(
         self,
         docs,  # list of str
     ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
         "Return the shares of the topics in new documents."
+        return normalise(self._weights(docs), self.components_)[0]
+
+    def _weights(self, docs) -> np.ndarray:
+        "The weights of the topics in new documents."
         check_is_fitted(self)
-        return rows_to_one(_weigh(self, _read_in(self, docs)).astype(float) * self.components_.sum(axis=1))
+        X = self.vectorizer_.transform(read_texts(docs)[0]).tocsr()
+        return weigh(self.model_, X, self.components_, self.order_)
+
+    @property
+    def X_(self):
+        "The data, (n,m)."
+        if self._X is None:
+            self._X = self.vectorizer_.transform(self.docs_).tocsr()
+        return self._X
+
+    @property
+    def n_topics_(self) -> int:
+        "The number of topics."
+        return len(self.components_)
+
+    topics_, doc_topics_, topic_words_ = _held("topics_"), _held("doc_topics_"), _held("topic_words_")
+    doc_weights_, doc_fit_, components_ = _held("doc_weights_"), _held("doc_fit_"), _held("components_")
+    words_, word_share_ = _held("words_"), _held("word_share_")
+    docs_, meta_, history_, made_ = _held("docs_"), _held("meta_"), _held("history_"), _held("made_")
 
     def top_words(
         self,
@@ -631,7 +448,7 @@ class TopicModel(BaseEstimator):
     ) -> dict[str, list[str]]:  # label -> words, the best first
         "Return the best words of each topic."
         check_is_fitted(self)
-        return dict(zip(self.topics_["label"], _words_by(self, n, by)))
+        return dict(zip(self.topics_["label"], words_by(self.view_, n, by)))
 
     def representative_docs(
         self,
@@ -640,9 +457,7 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # share, meta and text, those first to which the topic adds most
         "Return the documents that show a topic best."
         check_is_fitted(self)
-        j = _topic(self, topic)
-        best = np.argsort(-self.doc_weights_[:, j].round(9), kind="stable")[:n]
-        return _documents(self, best[self.doc_weights_[best, j] > 0], j)
+        return representative_docs(self.view_, topic, n)
 
     def find_topics(
         self,
@@ -651,7 +466,7 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # label and score, 0 to 1: how much of the words' use is in the topic
         "Return the topics that use some words most."
         check_is_fitted(self)
-        return _find_topics(self, query, n)
+        return find_topics(self.view_, self.vectorizer_.build_analyzer()(query), n)
 
     def find_docs(
         self,
@@ -661,9 +476,7 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # share, meta and text, the largest share first
         "Return the documents that have a topic."
         check_is_fitted(self)
-        j = _topic(self, topic)
-        best = np.argsort(-self.doc_topics_[:, j].round(9), kind="stable")[:n]
-        return _documents(self, best[(self.doc_topics_[best, j] >= least) & (self.doc_topics_[best, j] > 0)], j)
+        return find_docs(self.view_, topic, n, least)
 
     def explain(
         self,
@@ -671,7 +484,8 @@ class TopicModel(BaseEstimator):
     ) -> Explanation:
         "Say which words give a document its topics."
         check_is_fitted(self)
-        return _explain(self, doc)
+        text = self.docs_[doc] if isinstance(doc, (int, np.integer)) else read_texts([doc])[0][0]
+        return explain(self.view_, text, self.vectorizer_.transform([text]), self._weights([text])[0])
 
     def unexplained(
         self,
@@ -679,9 +493,7 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # fit, meta and text, the worst first
         "Return the documents that no topic explains."
         check_is_fitted(self)
-        at = np.flatnonzero(self.doc_fit_ <= most)
-        at = at[np.argsort(self.doc_fit_[at], kind="stable")]
-        return self.meta_.iloc[at].assign(fit=self.doc_fit_[at], text=[self.docs_[i] for i in at])
+        return unexplained(self.view_, most)
 
     def flags(
         self,
@@ -689,7 +501,7 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # one row for each dead topic and each pair that is alike
         "Return topics that are dead or nearly the same."
         check_is_fitted(self)
-        return _flags(self, alike)
+        return flags(self.view_, alike)
 
     def topics_by(
         self,
@@ -700,12 +512,12 @@ class TopicModel(BaseEstimator):
     ) -> DataFrame:  # one row for each group and topic: group, topic, share, low, high, label
         "Return the shares of the topics in groups of documents."
         check_is_fitted(self)
-        return _by(self, by, bins, draws, level)
+        return topics_by(self.view_, by, bins, draws, level)
 
     def documents(self) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, text
         "Return all documents with their main topic."
         check_is_fitted(self)
-        return _document_table(self)
+        return document_table(self.view_)
 
     def rename(
         self,
@@ -713,7 +525,14 @@ class TopicModel(BaseEstimator):
     ) -> TopicModel:  # self
         "Replace labels."
         check_is_fitted(self)
-        return _rename(self, names)
+        at = {topic_index(self, topic): name for topic, name in names.items()}
+        for name in at.values():
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"label {name!r}; it must be a string that is not blank")
+        labels = [at.get(j, old) for j, old in enumerate(self.topics_["label"])]
+        now = self._now()
+        renamed = replace(self.view_, topics_=self.topics_.assign(label=labels))
+        return self._hold(**now | {"view": renamed, "before": (*now["before"], now)})
 
     def merge(
         self,
@@ -721,14 +540,23 @@ class TopicModel(BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        return _merge(self, topics)
+        at = sorted({topic_index(self, topic) for topic in topics})
+        if len(at) < 2:
+            raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
+        if not isinstance(self.model_, (NMF, type(None))):
+            kind = type(self.model_).__name__
+            raise ValueError(f"merge fits again by NMF, and this model is a {kind}; fit that with fewer topics")
+        now, X, s = self._now(), self.X_, self.components_.sum(axis=1)
+        W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
+        start = {"W": W.astype(X.dtype), "H": H.astype(X.dtype)}
+        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), start, init="custom")
+        return self._hold(**new, before=(*now["before"], now))
 
     def undo(self) -> TopicModel:  # self
         "Take back the last `rename` or `merge`."
         if not getattr(self, "_before", None):
             raise ValueError("nothing to undo: neither rename nor merge was called")
-        vars(self).update(self._before.pop())
-        return self
+        return self._hold(**self._before[-1])
 
     def export(
         self,
@@ -736,7 +564,7 @@ class TopicModel(BaseEstimator):
     ) -> None:
         "Write the table of topics."
         check_is_fitted(self)
-        _export(self.topics_, path)
+        export_table(self.topics_, path)
 
     def report(
         self,
@@ -753,7 +581,9 @@ class TopicModel(BaseEstimator):
     ) -> None:
         "Save the model in one file, without pickle."
         check_is_fitted(self)
-        _save(self, path)
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_IN_FILES}
+        header, tensors = file_parts(self.view_, self.vectorizer_, self.model_, self.order_)
+        write_tensors(path, "TopicModel", header | {"params": params}, tensors)
 
     @classmethod
     def load(
@@ -763,13 +593,19 @@ class TopicModel(BaseEstimator):
         model=None,  # the fitted factorisation, where the file could not hold it
     ) -> TopicModel:
         "Load a model that `save` has saved."
-        return _load(cls, path, vectorizer, model)
+        header, tensors = read_tensors(path, "TopicModel")
+        if header["vectorizer"] is None and vectorizer is None:
+            raise ValueError(
+                f"{path}: its vectorizer holds a function; give the fitted one to load(path, vectorizer=...)"
+            )
+        params = header["params"] | {"ngram_range": tuple(header["params"]["ngram_range"])}
+        return cls(**params)._hold(**held_of_parts(header, tensors, vectorizer, model))
 
     def __repr__(self) -> str:
-        return _plain(self) if hasattr(self, "topics_") else super().__repr__()
+        return topics_text(self.view_) if hasattr(self, "view_") else super().__repr__()
 
     def _repr_html_(self) -> str:
-        return _html(self) if hasattr(self, "topics_") else f"<pre>{super().__repr__()}</pre>"
+        return topics_html(self.view_) if hasattr(self, "view_") else f"<pre>{super().__repr__()}</pre>"
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
