@@ -260,7 +260,6 @@ def held_of_parts(
 def _held(name: str) -> property:
     "An attribute that the view holds."
 
-
     def get(self):
         return getattr(self.view_, name)
 
