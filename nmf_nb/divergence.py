@@ -124,7 +124,7 @@ def _each(v: Tensor, x: Tensor, beta: float) -> Tensor:
 
 def _total(V: DataMatrix, d: Tensor, u: Tensor | None) -> Tensor:
     "The sum of numbers at the stored entries in float64, each row `u` times."
-    d = d if u is None else d * (u[V.rows] if V.is_sparse else u[:, None]).to(d.dtype)
+    d = d if u is None else d * (u[V.row_index] if V.is_sparse else u[:, None]).to(d.dtype)
     return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
 
 # %% ../nbs/01_divergence.ipynb #24e1547a

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from numbers import Real
 
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'check_nonnegative', 'data_matrix', 'sampled', 'BlockDiagonal',
-           'with_values', 'rows_of', 'LowRankPlus', 'filled', 'observed_mean', 'scale_rows']
+__all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'DenseMatrix', 'Transposed', 'Blockwise', 'check_nonnegative',
+           'SparseMatrix', 'data_matrix', 'check_data_matrix', 'BlockDiagonal', 'rows_of', 'stack_rows', 'padded_rows',
+           'LowRankPlus', 'filled', 'observed_mean', 'scale_rows', 'with_values', 'sampled']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -83,90 +84,340 @@ class _Product(torch.autograd.Function):
     "`V B` for a constant `V`, with the derivative of equation (2)."
 
     @staticmethod
-    def forward(ctx, B, V, Vt):
-        ctx.Vt = Vt
-        return _times(V, B)
+    def forward(ctx, B, V):
+        ctx.V = V
+        return V.matmul(B)
 
     @staticmethod
     def backward(ctx, G):
-        return _times(ctx.Vt, G), None, None
+        return ctx.V.transposed_matmul(G), None
 
 # %% ../nbs/00_linalg.ipynb #a596982d
 class DataMatrix:
-    "The data `V`, dense or CSR, with its transpose: `V @ B`, `V.T @ B`, its size and its norm."
+    "The data `V` as starts, steps, objectives and the row solver see it: the base class of every kind of matrix."
 
-    def __init__(
-        self,
-        V: Tensor,  # (..., n, m) dense or (n,m) CSR, non-negative
-        Vt: Tensor | Callable | None = None,  # the transpose, or what makes it when it is asked for; None: a view
-        hidden: Tensor | None = None,  # bool, in the shape of `values`: entries that are missing, stored as 0
-        observed_only: bool = False,  # CSR: every entry that is not stored is missing
-    ):
-        self.V, self._Vt, self.hidden, self.observed_only = V, Vt, hidden, observed_only
-        self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
-        self.is_sparse = V.layout is torch.sparse_csr
+    shape: tuple[int, int]  # (n, m)
+    dtype: torch.dtype  # torch.float32 or torch.float64
+    device: torch.device
+    full = False  # zeros are stored like other entries
+    gaps = False  # entries may be missing
+    observed_only = False  # what is not stored is missing
 
     def __repr__(self) -> str:
-        kind = f"CSR, {self.values.numel():,} stored" if self.is_sparse else "dense"
-        return f"DataMatrix({self.shape[0]:,} x {self.shape[1]:,}, {kind}, {self.dtype}, {self.device})"
+        return f"{type(self).__name__}({self.shape[0]:,} x {self.shape[1]:,}, {self.dtype}, {self.device})"
 
-    @cached_property
-    def Vt(self) -> Tensor:  # (m,n)
-        "The transpose as a tensor."
-        return self.V.mT if self._Vt is None else self._Vt() if callable(self._Vt) else self._Vt
+    def rows(
+        self,
+        at: slice,  # start and stop, 0 to n
+    ) -> DenseMatrix | SparseMatrix:  # (stop - start, m)
+        "Return some rows; every kind has to give this method."
+        raise NotImplementedError(
+            f"{type(self).__name__} has no method rows(at); `blocks`, and all that rests on it, asks for it"
+        )
 
-    @cached_property
-    def T(self) -> DataMatrix:  # (m,n)
-        "The transposed data, nothing copied."
-        hidden = self.hidden
-        if hidden is not None:
-            hidden = hidden[self.order] if self.is_sparse else hidden.mT
-        return DataMatrix(self.Vt, self.V, hidden, self.observed_only)
-
-    @property
-    def values(self) -> Tensor:  # (nnz,) for CSR, (n,m) for dense
-        "The stored entries."
-        return self.V.values() if self.is_sparse else self.V
+    def blocks(
+        self,
+        rows: int | None = None,  # at a time; None: as many as hold 4 million entries
+    ) -> Iterator[tuple[slice, DenseMatrix | SparseMatrix]]:  # where, and the rows there
+        "Yield all rows in order, some at a time."
+        n, step = self.shape[0], rows or max(1, (1 << 22) // self.shape[1])
+        for at in (slice(i, min(i + step, n)) for i in range(0, n, step)):
+            yield at, self.rows(at)
 
     def __matmul__(self, B: Tensor) -> Tensor:
-        # B (..., m, k) gives (..., n, k); the transpose is needed for the derivative alone
-        return _Product.apply(B, self.V, self.Vt) if B.requires_grad else _times(self.V, B)
+        return _Product.apply(B, self) if B.requires_grad else self.matmul(B)
 
-    def double(self) -> DataMatrix:  # (n,m)
-        "The data in float64; itself where it is that already."
-        if self.dtype is torch.float64:
-            return self
-        return DataMatrix(self.V.double(), lambda: self.Vt.double(), self.hidden, self.observed_only)
+    def matmul(
+        self,
+        B: Tensor,  # (..., m, r)
+    ) -> Tensor:  # (..., n, r)
+        "Return `V B`; a missing entry counts as 0."
+        return torch.cat([block.matmul(B) for _, block in self.blocks()], dim=-2)
 
-    def to_csr(self) -> DataMatrix:  # (n,m)
-        "The data in CSR, with its missing entries among the stored ones; itself where it is that already."
-        if self.is_sparse:
-            return self
-        kept = self.V != 0 if self.hidden is None else (self.V != 0) | self.hidden
-        places = kept.flatten().nonzero()[:, 0]
-        hidden = None if self.hidden is None else self.hidden.flatten()[places]
-        return _plain(_from_places(places, self.V.flatten()[places], self.shape), hidden)
+    def transposed_matmul(
+        self,
+        C: Tensor,  # (..., n, r)
+    ) -> Tensor:  # (..., m, r)
+        "Return `V^T C`; a missing entry counts as 0."
+        return sum(block.transposed_matmul(C[..., at, :]) for at, block in self.blocks())
 
-    def square_norm(self) -> Tensor:  # float64 scalar, or one for each member of a dense batch
-        "Return `|V|^2`, the sum of the squared entries; added up once and kept."
+    @property
+    def T(self) -> DataMatrix:  # (m,n)
+        "The transposed data, nothing copied."
+        return Transposed(self)
+
+    def map(
+        self,
+        f: Callable,  # (v, x) -> what to put in place of `v`, entry by entry
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ) -> DataMatrix:  # without gaps, good for products and their sum of squares
+        "Return the matrix with `f(v, x)` at its stored entries, where `x` is the entry of `W H`; at a gap `v` is `x`."
+        return Blockwise(self, lambda at, block: block.map(f, W[..., at, :], H), gaps=False)
+
+    def total(
+        self,
+        f: Callable,  # (v, x) -> a number for each entry
+        W: Tensor | None = None,  # (..., n, k)
+        H: Tensor | None = None,  # (..., k, m)
+        row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+    ) -> Tensor:  # (...) float64
+        "Return the sum of `f(v, x)` over the stored entries; at a gap `v` is `x`; without factors gaps do not count."
+        parts = ((block, None if W is None else W[..., at, :], at) for at, block in self.blocks())
+        return sum(block.total(f, w, H, None if row_weight is None else row_weight[..., at]) for block, w, at in parts)
+
+    def scaled(
+        self,
+        s: Tensor,  # (n,) 0 or more
+    ) -> DataMatrix:  # (n,m)
+        "Return the data with row `i` times `s[i]`; gaps stay."
+        return Blockwise(self, lambda at, block: block.scaled(s[at]))
+
+    def to(
+        self,
+        dtype: torch.dtype,  # torch.float32 or torch.float64
+    ) -> DataMatrix:  # itself where it has that type already
+        "Return the data in another number type."
+        return self if dtype is self.dtype else Blockwise(self, lambda at, block: block.to(dtype), dtype)
+
+    def square_norm(self) -> Tensor:  # float64 scalar; one for each member of a batch
+        "Return `|V|^2`, the sum of the squared observed entries; added up once and kept."
         return self._square_norm
 
     @cached_property
-    def rows(self) -> Tensor:  # (nnz,) for CSR
-        "The row of each stored entry."
-        crow = self.V.crow_indices()
-        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.device), crow.diff())
+    def _square_norm(self) -> Tensor:
+        return sum(block.square_norm() for _, block in self.blocks())
+
+    def largest(self) -> float:
+        "Return the largest entry."
+        return max(block.largest() for _, block in self.blocks())
+
+    def count(
+        self,
+        row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+    ) -> Tensor:  # (...) float64
+        "Return how many entries are observed."
+        return sum(block.count(None if row_weight is None else row_weight[..., at]) for at, block in self.blocks())
+
+    def mean(
+        self,
+        row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+    ) -> Tensor:  # (...) float64, 0 or more
+        "Return the mean of the observed entries."
+        sums = (self @ torch.ones(self.shape[1], 1, dtype=self.dtype, device=self.device))[..., 0].double()
+        sums = sums if row_weight is None else row_weight.double() * sums
+        return sums.sum(-1) / self.count(row_weight).clamp_min(1e-300)
+
+# %% ../nbs/00_linalg.ipynb #252d66d8
+class _Stored(DataMatrix):
+    "What dense and sparse matrices share: their stored entries are the tensor `values`, and `hidden` marks missing ones."
+
+    def _pairs(self, W, H) -> tuple[Tensor, Tensor | None]:
+        "The stored entries, and those of `W H` there."
+        if W is None:
+            return self.values, None
+        x = self.sampled(W, H)
+        return self.values if self.hidden is None else torch.where(self.hidden, x, self.values), x
+
+    def map(self, f, W, H) -> DataMatrix:
+        "Return the matrix with other entries: see `DataMatrix.map`."
+        return self.with_values(f(*self._pairs(W, H)))
+
+    def total(self, f, W=None, H=None, row_weight=None) -> Tensor:
+        "Return a sum over the stored entries: see `DataMatrix.total`."
+        d = f(*self._pairs(W, H))
+        d = d if W is not None or self.hidden is None else d.masked_fill(self.hidden, 0)
+        return self._add(d if row_weight is None else d * self._of_rows(row_weight).to(d.dtype))
+
+    def scaled(self, s) -> DataMatrix:
+        "Return the data with row `i` times `s[i]`."
+        return self.with_values((self.values * self._of_rows(s)).to(self.dtype), gaps=True)
+
+    def to(self, dtype) -> DataMatrix:
+        "Return the data in another number type."
+        return self if dtype is self.dtype else self.with_values(self.values.to(dtype), gaps=True)
+
+    def largest(self) -> float:
+        "Return the largest entry."
+        return self.values.amax().item() if self.values.numel() else 0.0
+
+    def matmul(self, B) -> Tensor:
+        "Return `V B`."
+        return self._zeroed.matmul(B) if self._own_gaps else _times(self.V, B)
+
+    def transposed_matmul(self, C) -> Tensor:
+        "Return `V^T C`."
+        return self._zeroed.transposed_matmul(C) if self._own_gaps else _times(self.Vt, C)
+
+    @property
+    def _own_gaps(self) -> bool:
+        "Whether each member of a batch has gaps of its own."
+        return self.hidden is not None and self.hidden.ndim > self.values.ndim
 
     @cached_property
-    def order(self) -> Tensor:  # (nnz,) for CSR
-        "Where the entries of the transpose stand in `values`."
-        return torch.argsort(self.V.col_indices(), stable=True)
+    def _zeroed(self) -> DataMatrix:
+        "The batch of matrices with 0 where each member has a gap."
+        return self.with_values(self.values.masked_fill(self.hidden, 0))
 
     @cached_property
     def _square_norm(self) -> Tensor:
-        size = 1 << 22 if self.is_sparse else max(1, (1 << 22) // self.shape[-1])
-        dims = (-1,) if self.is_sparse else (-2, -1)
-        return sum(part.double().square().sum(dims) for part in self.values.split(size, dims[0]))
+        if self._own_gaps:
+            return self._zeroed.square_norm()
+        return sum(self._add(part.double().square()) for part in self.values.split(*self._pieces))
+
+    def count(self, row_weight=None) -> Tensor:
+        "Return how many entries are observed."
+        (n, m), hidden = self.shape, self.hidden
+        u = torch.ones(n, dtype=torch.float64, device=self.device) if row_weight is None else row_weight.double()
+        if self.observed_only:
+            seen = torch.ones_like(self.values, dtype=torch.float64) if hidden is None else ~hidden
+            return self._add(seen * self._of_rows(u))
+        return m * u.sum(-1) - (0 if hidden is None else self._add(hidden * self._of_rows(u)))
+
+# %% ../nbs/00_linalg.ipynb #358bc95c
+class DenseMatrix(_Stored):
+    "Data in a dense tensor, with or without gaps."
+
+    full = True
+
+    def __init__(
+        self,
+        V: Tensor,  # (n,m) 0 or more; (b,n,m) for a batch of them, which `map` makes
+        hidden: Tensor
+        | None = None,  # (n,m) bool: entries that are missing, stored as 0; (b,n,m) for gaps of each member
+    ):
+        self.V, self.values, self.hidden, self.gaps = V, V, hidden, hidden is not None
+        self.shape, self.dtype, self.device, self.is_sparse = tuple(V.shape[-2:]), V.dtype, V.device, False
+
+    @property
+    def Vt(self) -> Tensor:  # (..., m, n)
+        "The transpose as a tensor."
+        return self.V.mT
+
+    @property
+    def T(self) -> DenseMatrix:  # (m,n)
+        "The transposed data, nothing copied."
+        return DenseMatrix(self.V.mT, None if self.hidden is None else self.hidden.mT)
+
+    def rows(
+        self,
+        at: slice,  # start and stop, 0 to n
+    ) -> DenseMatrix:  # (stop - start, m)
+        "Return some rows, nothing copied."
+        return DenseMatrix(self.V[..., at, :], None if self.hidden is None else self.hidden[..., at, :])
+
+    def sampled(
+        self,
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ) -> Tensor:  # (..., n, m)
+        "Return `W H`."
+        return W @ H
+
+    def with_values(
+        self,
+        x: Tensor,  # (..., n, m) new entries
+        gaps: bool = False,  # whether what is missing stays missing
+    ) -> DenseMatrix:
+        "Return the matrix `x`, with the same gaps or none."
+        return DenseMatrix(x, self.hidden if gaps else None)
+
+    def _of_rows(self, s):
+        return s[..., None]
+
+    def _add(self, d):
+        return d.sum((-2, -1), dtype=torch.float64)
+
+    @property
+    def _pieces(self):
+        return max(1, (1 << 22) // self.shape[-1]), -2
+
+    def to_dense(self) -> Tensor:  # (n,m)
+        "Return the entries, 0 where they are missing."
+        return self.V
+
+    def observed(self) -> Tensor:  # (n,m) or (1,m) bool
+        "Return which entries are observed."
+        return torch.ones_like(self.V[:1], dtype=torch.bool) if self.hidden is None else ~self.hidden
+
+    def to_csr(self) -> SparseMatrix:  # (n,m)
+        "Return the data in CSR, missing entries among the stored ones."
+        kept = self.V != 0 if self.hidden is None else (self.V != 0) | self.hidden
+        places = kept.flatten().nonzero()[:, 0]
+        hidden = None if self.hidden is None else self.hidden.flatten()[places]
+        return SparseMatrix(_from_places(places, self.V.flatten()[places], self.shape), None, hidden)
+
+    def double(self) -> DenseMatrix:  # (n,m)
+        "Return the data in float64."
+        return self.to(torch.float64)
+
+# %% ../nbs/00_linalg.ipynb #382723a0
+class Transposed(DataMatrix):
+    "The transpose of a data matrix, as a view."
+
+    def __init__(
+        self,
+        of: DataMatrix,  # (n,m)
+    ):
+        self.T, self.shape, self.dtype, self.device = of, of.shape[::-1], of.dtype, of.device
+        self.full, self.gaps, self.observed_only = of.full, of.gaps, of.observed_only
+        self.matmul, self.transposed_matmul = of.transposed_matmul, of.matmul
+        self.square_norm, self.largest = of.square_norm, of.largest
+
+    T = None  # the matrix itself
+
+    def map(
+        self,
+        f: Callable,  # (v, x) -> what to put in place of `v`
+        W: Tensor,  # (..., m, k)
+        H: Tensor,  # (..., k, n)
+    ) -> DataMatrix:  # (m,n)
+        "Return the matrix with other entries."
+        return self.T.map(f, H.mT, W.mT).T
+
+    def total(
+        self,
+        f: Callable,  # (v, x) -> a number for each entry
+        W: Tensor | None = None,  # (..., m, k)
+        H: Tensor | None = None,  # (..., k, n)
+    ) -> Tensor:  # (...) float64
+        "Return a sum over the stored entries."
+        return self.T.total(f) if W is None else self.T.total(f, H.mT, W.mT)
+
+    def to(
+        self,
+        dtype: torch.dtype,  # torch.float32 or torch.float64
+    ) -> DataMatrix:  # (m,n)
+        "Return the data in another number type."
+        return self.T.to(dtype).T
+
+# %% ../nbs/00_linalg.ipynb #c40950e8
+class Blockwise(DataMatrix):
+    "A data matrix whose blocks of rows are changed when they are asked for; nothing is kept."
+
+    def __init__(
+        self,
+        of: DataMatrix,  # (n,m)
+        change: Callable,  # (slice, rows of `of` there) -> these rows, changed
+        dtype: torch.dtype | None = None,  # of the result; None: the same
+        gaps: bool = True,  # whether what is missing stays missing
+    ):
+        self.of, self.change, self.shape, self.dtype, self.device = of, change, of.shape, dtype or of.dtype, of.device
+        self.full, self.gaps, self.observed_only = of.full, gaps and of.gaps, gaps and of.observed_only
+
+    def rows(
+        self,
+        at: slice,  # start and stop, 0 to n
+    ) -> DataMatrix:  # (stop - start, m)
+        "Return some rows."
+        return self.change(at, self.of.rows(at))
+
+    def blocks(
+        self,
+        rows: int | None = None,  # at a time; None: as many as `of` gives
+    ) -> Iterator[tuple[slice, DataMatrix]]:
+        "Yield all rows in order, some at a time."
+        return ((at, self.change(at, block)) for at, block in self.of.blocks(rows))
 
 # %% ../nbs/00_linalg.ipynb #e7e5084c
 def _csr(indptr, indices, values, shape, check: bool = True) -> Tensor:
@@ -179,6 +430,12 @@ def _csr(indptr, indices, values, shape, check: bool = True) -> Tensor:
             return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=check)
     except RuntimeError as error:
         raise ValueError(f"V is not a valid sparse matrix: {error}") from None
+
+# %% ../nbs/00_linalg.ipynb #848598dc
+def _from_places(places: Tensor, values: Tensor, shape) -> Tensor:
+    "A CSR tensor of values at places counted row by row, in order."
+    rows, zero = places // shape[1], places.new_zeros(1)
+    return _csr(torch.cat([zero, torch.bincount(rows, minlength=shape[0]).cumsum(0)]), places % shape[1], values, shape)
 
 # %% ../nbs/00_linalg.ipynb #a776f439
 def _float_type(kind: str, itemsize: int) -> torch.dtype:
@@ -264,86 +521,233 @@ def _transposed(V: Tensor) -> Tensor:
     Vc = V.to_sparse_csc()
     return _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1], check=False)
 
+# %% ../nbs/00_linalg.ipynb #5f4c75db
+class SparseMatrix(_Stored):
+    "Data by rows (CSR), and by columns where the transpose is asked for, with or without gaps."
 
-def _plain(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False, name: str = "V") -> DataMatrix:
-    "A data matrix of a checked tensor, with its transpose by rows where it is sparse."
-    sparse = V.layout is torch.sparse_csr
-    check_nonnegative(V.values() if sparse else V, name)
-    if not sparse:
-        return DataMatrix(V, None, hidden)
-    return DataMatrix(V, _transposed(V), hidden, observed_only)
+    def __init__(
+        self,
+        V: Tensor,  # (n,m) CSR, 0 or more
+        Vt: Tensor | Callable | None = None,  # (m,n) CSR, or what makes it when it is asked for; None: made from `V`
+        hidden: Tensor
+        | None = None,  # (nnz,) bool: stored entries that are missing, 0; (b,nnz) for gaps of each member
+        observed_only: bool = False,  # every entry that is not stored is missing
+    ):
+        self.V, self._Vt, self.hidden, self.observed_only = V, Vt, hidden, observed_only
+        self.full, self.gaps, self.is_sparse = observed_only, observed_only or hidden is not None, True
+        self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
+
+    def __repr__(self) -> str:
+        size = f"{self.shape[0]:,} x {self.shape[1]:,}, {self.values.numel():,} stored"
+        return f"SparseMatrix({size}, {self.dtype}, {self.device})"
+
+    @property
+    def values(self) -> Tensor:  # (nnz,)
+        "The stored entries."
+        return self.V.values()
+
+    @cached_property
+    def Vt(self) -> Tensor:  # (m,n)
+        "The transpose as a tensor."
+        return _transposed(self.V) if self._Vt is None else self._Vt() if callable(self._Vt) else self._Vt
+
+    @cached_property
+    def T(self) -> SparseMatrix:  # (m,n)
+        "The transposed data; the two share their tensors."
+        hidden = None if self.hidden is None else self.hidden[..., self.order]
+        return SparseMatrix(self.Vt, self.V, hidden, self.observed_only)
+
+    @cached_property
+    def row_index(self) -> Tensor:  # (nnz,)
+        "The row of each stored entry."
+        crow = self.V.crow_indices()
+        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.device), crow.diff())
+
+    @cached_property
+    def order(self) -> Tensor:  # (nnz,)
+        "Where the entries of the transpose stand in `values`."
+        return torch.argsort(self.V.col_indices(), stable=True)
+
+    def rows(
+        self,
+        at: slice,  # start and stop, 0 to n
+    ) -> SparseMatrix:  # (stop - start, m)
+        "Return some rows, nothing copied."
+        if (at.start, at.stop) == (0, self.shape[0]):
+            return self
+        crow = self.V.crow_indices()[at.start : at.stop + 1]
+        stored = slice(crow[0], crow[-1])
+        cols, values = self.V.col_indices()[stored], self.values[stored]
+        block = _csr(crow - crow[0], cols, values, (len(crow) - 1, self.shape[1]), check=False)
+        return SparseMatrix(block, None, None if self.hidden is None else self.hidden[..., stored], self.observed_only)
+
+    def sampled(
+        self,
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+        block: int = 1 << 14,  # entries gathered at a time
+    ) -> Tensor:  # (..., nnz)
+        "Return the entries of `W H` where there are stored ones, equation (3); for a batch `block` at a time."
+        if W.ndim == 2 and H.ndim == 2:
+            return torch.sparse.sampled_addmm(self.V, W.contiguous(), H, beta=0.0).values()
+        Ht, pairs = H.mT.contiguous(), zip(self.row_index.split(block), self.V.col_indices().split(block))
+        return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
+
+    def with_values(
+        self,
+        x: Tensor,  # (..., nnz) new entries
+        gaps: bool = False,  # whether what is missing stays missing
+    ) -> SparseMatrix | BlockDiagonal:
+        "Return the matrix with entries `x` at the same places; the same gaps or none; a batch of them for a batch of `x`."
+        if x.ndim > 1:
+            return BlockDiagonal(self, x)
+        V, Vt = self.V, lambda: self.Vt
+        changed = _csr(V.crow_indices(), V.col_indices(), x, self.shape, check=False)
+
+        def transposed():
+            return _csr(Vt().crow_indices(), Vt().col_indices(), x[self.order], self.shape[::-1], check=False)
+
+        return SparseMatrix(changed, transposed, *((self.hidden, self.observed_only) if gaps else ()))
+
+    def _of_rows(self, s):
+        return s[..., self.row_index]
+
+    def _add(self, d):
+        return d.sum(-1, dtype=torch.float64)
+
+    _pieces = 1 << 22, -1
+
+    def to_dense(self) -> Tensor:  # (n,m)
+        "Return the entries, 0 where they are missing."
+        return self.V.to_dense()
+
+    def observed(self) -> Tensor:  # (n,m) or (1,m) bool
+        "Return which entries are observed."
+        if not self.gaps:
+            return torch.ones(1, self.shape[1], dtype=torch.bool, device=self.device)
+        marks = (
+            torch.ones_like(self.values) if self.hidden is None else (self.hidden != self.observed_only).to(self.dtype)
+        )
+        marked = self.with_values(marks).to_dense() > 0
+        return marked if self.observed_only else ~marked
+
+    def to_csr(self) -> SparseMatrix:  # (n,m)
+        "Return itself."
+        return self
+
+    def double(self) -> SparseMatrix:  # (n,m)
+        "Return the data in float64."
+        return self.to(torch.float64)
+
+# %% ../nbs/00_linalg.ipynb #f2180c55
+def _native(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False, name: str = "V") -> DataMatrix:
+    "The data matrix of a tensor, its entries checked."
+    check_nonnegative(V.values() if V.layout is torch.sparse_csr else V, name)
+    return DenseMatrix(V, hidden) if V.layout is torch.strided else SparseMatrix(V, None, hidden, observed_only)
 
 # %% ../nbs/00_linalg.ipynb #ed708ce4
 def data_matrix(
-    X,  # (n,m) numpy array, scipy sparse, torch tensor or pandas frame, non-negative
+    X,  # (n,m) numpy array, scipy sparse, torch tensor, pandas frame or a `DataMatrix` of one's own, non-negative
     device: str | torch.device = "auto",  # where to compute
     dtype: torch.dtype | None = None,  # torch.float32 or torch.float64; None keeps the data's own
     missing=None,  # (n,m) bool mask, dense or sparse; "nan"; "unstored" for a sparse `X`; see Missing entries
     name: str = "V",  # what to call the data in an error
-) -> DataMatrix:  # dense or CSR on the device
+) -> DataMatrix:  # on the device
     "Check `X` and move it to the device as a `DataMatrix`; sparse stays sparse."
+    if isinstance(X, DataMatrix):
+        return _own_kind(X, device, dtype, missing, name)
     V = _as_tensor(X).to(device=pick_device(device), dtype=dtype)
-    return _plain(V, name=name) if missing is None else _with_gaps(V, missing, name)
+    return _native(V, name=name) if missing is None else _with_gaps(V, missing, name)
 
-# %% ../nbs/00_linalg.ipynb #f460717e
-def sampled(
-    V: DataMatrix,  # (n,m) data
-    W: Tensor,  # (..., n, k)
-    H: Tensor,  # (..., k, m)
-    block: int = 1 << 14,  # entries gathered at a time
-) -> Tensor:  # (..., nnz) for CSR, (..., n, m) for dense
-    "Return the values of `W H` at the stored entries of `V`, equation (3)."
-    if not V.is_sparse:
-        return W @ H
-    if W.ndim == 2 and H.ndim == 2:
-        return torch.sparse.sampled_addmm(V.V, W.contiguous(), H, beta=0.0).values()
-    Ht, pairs = H.mT.contiguous(), zip(V.rows.split(block), V.V.col_indices().split(block))
-    return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
+# %% ../nbs/00_linalg.ipynb #2a0a4645
+def check_data_matrix(
+    V: DataMatrix,  # (n,m) data of any kind
+    name: str = "V",  # what to call it in an error
+) -> None:
+    "Raise unless a data matrix keeps what the table promises, and its entries are finite and 0 or more."
+    kind, lacks = type(V).__name__, [a for a in ("shape", "dtype", "device") if not hasattr(V, a)]
+    if lacks:
+        raise TypeError(f"{name} is a {kind} without {' and '.join(lacks)}; set them in its __init__")
+    _check_shape(V.shape)
+    if V.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} is a {kind} of dtype {V.dtype}; it must be torch.float32 or torch.float64")
+    seen, device = 0, torch.device(V.device)
+    for at, block in V.blocks():
+        if not isinstance(block, (DenseMatrix, SparseMatrix)):
+            raise TypeError(f"{kind}.rows gives a {type(block).__name__}; it must give a DenseMatrix or a SparseMatrix")
+        there, said = (
+            (block.shape, block.dtype, block.device.type),
+            ((at.stop - at.start, V.shape[1]), V.dtype, device.type),
+        )
+        if there != said or at.start != seen:
+            raise ValueError(
+                f"{kind}.rows gives {there} for the rows from {at.start} to {at.stop}; it must give {said}"
+            )
+        wrong = [
+            a
+            for a, bad in (
+                ("full", V.full and not block.full),
+                ("gaps", block.gaps and not V.gaps),
+                ("observed_only", V.observed_only and not block.full or block.observed_only and not V.observed_only),
+            )
+            if bad
+        ]
+        if wrong:
+            raise ValueError(f"{kind}.{wrong[0]} is {getattr(V, wrong[0])}, and its rows from {at.start} are otherwise")
+        check_nonnegative(block.values, name)
+        seen = at.stop
+    if seen != V.shape[0]:
+        raise ValueError(f"{kind}.blocks ends after {seen} rows of {V.shape[0]}; it must give all, in order")
+
+# %% ../nbs/00_linalg.ipynb #2fe5e830
+def _own_kind(V: DataMatrix, device, dtype: torch.dtype | None, missing, name: str) -> DataMatrix:
+    "A data matrix as it is, checked, in the type that is asked for."
+    if missing is not None:
+        raise ValueError(f"{name} is a {type(V).__name__}, which says itself what is missing; leave missing=None")
+    check_data_matrix(V, name)
+    if not (isinstance(device, str) and device == "auto") and pick_device(device).type != torch.device(V.device).type:
+        raise ValueError(f"{name} is on {V.device}, and device={str(device)!r}; give the same, or 'auto'")
+    return V if dtype is None else V.to(dtype)
 
 # %% ../nbs/00_linalg.ipynb #b04a83b8
-class BlockDiagonal:
+class BlockDiagonal(DataMatrix):
     "A batch of sparse matrices with one pattern, as the blocks of one block-diagonal matrix."
 
     def __init__(
         self,
-        V: DataMatrix,  # (n,m) CSR, the pattern
-        x: Tensor,  # (b,nnz) values of each member
+        V: SparseMatrix,  # (n,m) the pattern
+        x: Tensor,  # (b,nnz) entries of each member
     ):
         self.V, self.x = V, x
-        self.shape, self.dtype, self.device = V.shape, V.dtype, V.device
+        self.shape, self.dtype, self.device = V.shape, x.dtype, V.device
 
     def square_norm(self) -> Tensor:  # (b,) float64
         "Return the sum of the squared entries of each member."
         return self.x.double().square().sum(-1)
 
-    @property
+    @cached_property
     def T(self) -> BlockDiagonal:  # members (m,n)
         "The batch of transposed matrices."
         return BlockDiagonal(self.V.T, self.x[:, self.V.order])
 
-    def __matmul__(self, B: Tensor) -> Tensor:  # (b, m, k) gives (b, n, k)
+    def matmul(
+        self,
+        B: Tensor,  # (b, m, r)
+    ) -> Tensor:  # (b, n, r)
+        "Return the product of each member."
         (b, nnz), (n, m), C = self.x.shape, self.V.shape, self.V.V
         member = torch.arange(b, device=C.device, dtype=torch.int64)[:, None]
         crow = torch.cat([(C.crow_indices()[:-1] + member * nnz).ravel(), (member[-1] + 1) * nnz])
         cols = (C.col_indices() + member * m).ravel()
         stacked = _csr(crow, cols, self.x.ravel(), (b * n, b * m), check=False)
-        return (stacked @ B.reshape(b * m, -1)).reshape(b, n, -1)
+        return (stacked @ B.expand(b, -1, -1).reshape(b * m, -1)).reshape(b, n, -1)
 
-# %% ../nbs/00_linalg.ipynb #517f3e67
-def with_values(
-    V: DataMatrix,  # (n,m) data
-    x: Tensor,  # (..., nnz) for CSR, (..., n, m) for dense: what to put in place of `V.values`
-) -> DataMatrix | BlockDiagonal:  # the same places with other values; a batch of them for a batch of `x`
-    "Return `V` with the values `x` at its stored entries."
-    if not V.is_sparse:
-        return DataMatrix(x)
-    if x.ndim > 1:
-        return BlockDiagonal(V, x)
-
-    def transposed():
-        return _csr(V.Vt.crow_indices(), V.Vt.col_indices(), x[V.order], V.Vt.shape, check=False)
-
-    return DataMatrix(_csr(V.V.crow_indices(), V.V.col_indices(), x, V.shape, check=False), transposed)
+    def transposed_matmul(
+        self,
+        C: Tensor,  # (b, n, r)
+    ) -> Tensor:  # (b, m, r)
+        "Return the product of the transpose of each member."
+        return self.T.matmul(C)
 
 # %% ../nbs/00_linalg.ipynb #b371ce7e
 def rows_of(
@@ -351,37 +755,82 @@ def rows_of(
     rows: slice,  # start and stop
 ) -> DataMatrix:  # (stop - start, m), nothing copied
     "Return some rows of `V`."
-    if not V.is_sparse:
-        return DataMatrix(V.V[rows], None, None if V.hidden is None else V.hidden[rows])
-    crow = V.V.crow_indices()[rows.start : rows.stop + 1]
-    stored = slice(crow[0], crow[-1])
-    cols, values = V.V.col_indices()[stored], V.V.values()[stored]
-    block = _csr(crow - crow[0], cols, values, (len(crow) - 1, V.shape[1]), check=False)
-    hidden = None if V.hidden is None else V.hidden[stored]
-    return DataMatrix(block, lambda: _transposed(block), hidden, V.observed_only)
+    return V.rows(rows)
+
+# %% ../nbs/00_linalg.ipynb #5969299c
+def stack_rows(
+    blocks: list[DenseMatrix | SparseMatrix],  # (n_i,m) each, all dense or sparse or some of both
+) -> DenseMatrix | SparseMatrix:  # (n,m) dense where all are
+    "Return matrices one below the other as one."
+    if len(blocks) == 1:
+        return blocks[0]
+    if len({block.observed_only for block in blocks}) > 1:
+        raise ValueError("some blocks hold observed entries only and some do not; give all of one kind")
+    dense = all(isinstance(block, DenseMatrix) for block in blocks)
+    blocks = blocks if dense else [block.to_csr() for block in blocks]
+    along, hidden = -2 if dense else -1, None
+    if any(block.hidden is not None for block in blocks):
+        none = [torch.zeros_like(b.values, dtype=torch.bool) if b.hidden is None else b.hidden for b in blocks]
+        hidden = torch.cat(none, along)
+    values = torch.cat([block.values for block in blocks], along)
+    if dense:
+        return DenseMatrix(values, hidden)
+    lengths = torch.cat([block.V.crow_indices().diff() for block in blocks])
+    crow, cols = torch.cat([lengths[:1] * 0, lengths.cumsum(0)]), torch.cat([block.V.col_indices() for block in blocks])
+    stacked = _csr(crow, cols, values, (len(lengths), blocks[0].shape[1]), check=False)
+    return SparseMatrix(stacked, None, hidden, blocks[0].observed_only)
+
+# %% ../nbs/00_linalg.ipynb #f20036e7
+def padded_rows(
+    V: SparseMatrix,  # (n,m) data
+    width: int,  # numbers that the caller keeps for each entry
+    size: int = 1 << 18,  # numbers of a block, nearly
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # rows (b,), columns, float64 entries and marks (b,L) of a block
+    "Yield rows of like length, padded to the longest; a mark says missing, or where few are observed, real."
+    crow, cols, values, hidden = V.V.crow_indices(), V.V.col_indices(), V.values.double(), V.hidden
+    if not len(values):  # a place to point at
+        cols, values = cols.new_zeros(1), values.new_zeros(1)
+        hidden = None if hidden is None else hidden.new_zeros(1)
+    length = crow.diff()
+    order = length.argsort(stable=True)
+    while len(order):
+        longest = max(int(length[order[-1]]), 1)
+        count = max(1, size // (max(longest, width) * width))
+        rows, order = order[-count:], order[:-count]
+        at = crow[rows][:, None] + torch.arange(longest, device=V.device)
+        real = torch.arange(longest, device=V.device) < length[rows][:, None]
+        at = torch.where(real, at, 0)
+        mark = real if hidden is None else real & hidden[at]
+        yield rows, cols[at], torch.where(real, values[at], 0.0), mark
 
 # %% ../nbs/00_linalg.ipynb #f293a927
-class LowRankPlus:
+class LowRankPlus(DataMatrix):
     "The matrix `S + W H` with a sparse `S`: equation (5), never formed."
 
     def __init__(
         self,
-        S: DataMatrix | BlockDiagonal,  # (n,m) CSR, or a batch of them
+        S: DataMatrix,  # (n,m), or a batch of them
         W: Tensor,  # (..., n, k)
         H: Tensor,  # (..., k, m)
     ):
         self.S, self.W, self.H = S, W, H
         self.shape, self.dtype, self.device = S.shape, S.dtype, S.device
 
-    @property
-    def T(self) -> LowRankPlus:  # (m,n)
-        "The transposed matrix."
-        return LowRankPlus(self.S.T, self.H.mT, self.W.mT)
-
-    def __matmul__(self, B: Tensor) -> Tensor:
+    def matmul(
+        self,
+        B: Tensor,  # (..., m, r)
+    ) -> Tensor:  # (..., n, r)
+        "Return the product with `B`."
         return self.S @ B + self.W @ (self.H @ B)
 
-    def square_norm(self) -> Tensor:  # float64 scalar
+    def transposed_matmul(
+        self,
+        C: Tensor,  # (..., n, r)
+    ) -> Tensor:  # (..., m, r)
+        "Return the product of the transpose with `C`."
+        return self.S.T @ C + self.H.mT @ (self.W.mT @ C)
+
+    def square_norm(self) -> Tensor:  # (...) float64
         "Return the sum of the squared entries."
         cross = inner(self.S @ self.H.mT, self.W)
         return self.S.square_norm() + 2 * cross + inner(gram(self.W.mT), gram(self.H))
@@ -389,15 +838,13 @@ class LowRankPlus:
 # %% ../nbs/00_linalg.ipynb #ee9576e6
 def filled(
     V: DataMatrix,  # (n,m) data, some of it missing or none
-    W: Tensor,  # (n,k) weights
-    H: Tensor,  # (k,m) components
-) -> DataMatrix | LowRankPlus:  # the data with `W H` where it is missing; `V` itself where nothing is
+    W: Tensor,  # (..., n, k) weights
+    H: Tensor,  # (..., k, m) components
+) -> DataMatrix:  # the data with `W H` where it is missing; `V` itself where nothing is
     "Return the matrix of equation (4) or (5)."
     if V.observed_only:
-        return LowRankPlus(with_values(V, V.values - sampled(V, W, H)), W, H)
-    if V.hidden is None:
-        return V
-    return with_values(V, torch.where(V.hidden, sampled(V, W, H), V.values))
+        return LowRankPlus(V.map(lambda v, x: v - x, W, H), W, H)
+    return V.map(lambda v, x: v, W, H) if V.gaps else V
 
 # %% ../nbs/00_linalg.ipynb #2aa80fda
 def _places(V: Tensor) -> Tensor:
@@ -425,12 +872,6 @@ def _gaps(V: Tensor, missing) -> Tensor:
     rows, cols = (torch.as_tensor(np.asarray(i), dtype=torch.int64)[torch.as_tensor(true)] for i in at)
     return torch.unique(rows * V.shape[1] + cols).to(V.device)
 
-# %% ../nbs/00_linalg.ipynb #848598dc
-def _from_places(places: Tensor, values: Tensor, shape) -> Tensor:
-    "A CSR tensor of values at places counted row by row, in order."
-    rows, zero = places // shape[1], places.new_zeros(1)
-    return _csr(torch.cat([zero, torch.bincount(rows, minlength=shape[0]).cumsum(0)]), places % shape[1], values, shape)
-
 # %% ../nbs/00_linalg.ipynb #2fe90880
 def _with_gaps(V: Tensor, missing, name: str) -> DataMatrix:
     "The data matrix of `V` without the entries that `missing` names."
@@ -438,21 +879,21 @@ def _with_gaps(V: Tensor, missing, name: str) -> DataMatrix:
     if isinstance(missing, str) and missing == "unstored":
         if not sparse:
             raise ValueError("missing='unstored' needs sparse data; give a boolean mask, or 'nan'")
-        return _plain(V, observed_only=True, name=name)
+        return _native(V, observed_only=True, name=name)
     gaps = _gaps(V, missing)
     if not sparse and 2 * len(gaps) <= n * m:
         hidden = torch.zeros(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, True).view(n, m)
-        return _plain(V.masked_fill(hidden, 0.0), hidden, name=name)
+        return _native(V.masked_fill(hidden, 0.0), hidden, name=name)
     stored, values = (_places(V), V.values()) if sparse else (torch.arange(n * m, device=V.device), V.flatten())
     kept = ~torch.isin(stored, gaps)
     stored, values = stored[kept], values[kept]
     if 2 * len(gaps) <= n * m:
         places, order = torch.cat([stored, gaps]).sort()
         values = torch.cat([values, values.new_zeros(len(gaps))])[order]
-        return _plain(_from_places(places, values, (n, m)), hidden=order >= len(stored), name=name)
+        return _native(_from_places(places, values, (n, m)), hidden=order >= len(stored), name=name)
     places = torch.ones(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, False).nonzero()[:, 0]
     values = values.new_zeros(len(places)).index_put_((torch.searchsorted(places, stored),), values)
-    return _plain(_from_places(places, values, (n, m)), observed_only=True, name=name)
+    return _native(_from_places(places, values, (n, m)), observed_only=True, name=name)
 
 # %% ../nbs/00_linalg.ipynb #d5b4c3bf
 def observed_mean(
@@ -460,17 +901,7 @@ def observed_mean(
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> float:  # 0 or more
     "Return the mean of the entries that are not missing."
-    (n, m), u = V.shape, row_weight
-    u = torch.ones(n, dtype=torch.float64, device=V.device) if u is None else u.double()
-    sums = (V @ V.values.new_ones(m, 1))[:, 0].double()
-    count = torch.full_like(u, m)
-    if V.is_sparse and (V.observed_only or V.hidden is not None):
-        marked = V.rows if V.observed_only else V.rows[V.hidden]
-        stored = torch.bincount(marked, minlength=n)
-        count = stored.double() if V.observed_only else m - stored
-    elif V.hidden is not None:
-        count = (~V.hidden).sum(1)
-    return ((u * sums).sum() / (u * count).sum().clamp_min(1e-300)).item()
+    return V.mean(row_weight).item()
 
 # %% ../nbs/00_linalg.ipynb #4e7cd2c5
 def scale_rows(
@@ -478,6 +909,21 @@ def scale_rows(
     s: Tensor,  # (n,) 0 or more
 ) -> DataMatrix:  # (n,m) row i times s[i]
     "Return `V` with its rows multiplied by `s`."
-    scaled = with_values(V, (V.values * (s[V.rows] if V.is_sparse else s[:, None])).to(V.dtype))
-    scaled.hidden, scaled.observed_only = V.hidden, V.observed_only
-    return scaled
+    return V.scaled(s)
+
+
+def with_values(
+    V: DataMatrix,  # (n,m) data
+    x: Tensor,  # (..., nnz) or (..., n, m)
+) -> DataMatrix:
+    "Return `V` with the values `x` at its stored entries."
+    return V.with_values(x)
+
+
+def sampled(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (..., n, k)
+    H: Tensor,  # (..., k, m)
+) -> Tensor:  # (..., nnz) or (..., n, m)
+    "Return the values of `W H` at the stored entries of `V`."
+    return V.sampled(W, H)

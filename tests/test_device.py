@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from nmf_nb.divergence import Penalty, beta_divergence, penalty_value, squared_error
 from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
-from nmf_nb.linalg import DataMatrix
+from nmf_nb.linalg import DenseMatrix
 from nmf_nb.minibatch import batch_weights, stream_start, stream_step
 from nmf_nb.mu import kkt_residual, mu_step
 from nmf_nb.state import State
@@ -45,7 +45,7 @@ class OneDevice(TorchDispatchMode):
 def start(batch=()):
     "A dense stand-in for the data (sparse products do not exist on meta), and a state"
     W, H = torch.empty(*batch, 6, 2, device="meta"), torch.empty(*batch, 2, 5, device="meta")
-    return DataMatrix(torch.empty(6, 5, device="meta")), State(W, H)
+    return DenseMatrix(torch.empty(6, 5, device="meta")), State(W, H)
 
 
 def test_the_guard_guards():
