@@ -1,13 +1,12 @@
 """Build README.md and the site in _docs without Quarto: nbdev processes the notebooks, smalldocs renders them.
 
-    python tools/build_docs.py [--katex DIR]
+    python tools/build_docs.py
 
 The published site is made by `nbdev_docs` (Quarto) from the same notebooks and the same
 nbs/_quarto.yml. This is the preview and the check for machines that have no Quarto.
---katex takes KaTeX's `dist` folder, for a site whose maths needs no network.
+The pages need no network. A dead link, or a page that asks another host for anything, fails the build.
 """
 
-import argparse
 import base64
 import json
 import re
@@ -20,11 +19,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
+from mend_pages import asked_of_others, mend
 from nbdev.config import get_config
 from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
 from nbdev.serve import proc_nbs
-
-KATEX = "https://cdn.jsdelivr.net/npm/katex@0.16.11/dist"  # where smalldocs 0.5.4 looks for it
 
 
 def plain(name):
@@ -102,10 +100,17 @@ def broken_links(site):
                 yield f"{p.relative_to(site.resolve())}: {link}"
 
 
+def for_smalldocs(path):
+    "Leave out of `_quarto.yml` what smalldocs has no word for: `mend_pages` does that for its pages"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config.pop("filters")
+    page = config["format"]["html"]
+    page.pop("html-math-method")
+    page["theme"] = {mode: names[0] for mode, names in page["theme"].items()}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("--katex", type=Path)
-    a = ap.parse_args()
     cfg = get_config()
     site, site_url = cfg.doc_path, cfg.doc_host.rstrip("/") + "/" + cfg.doc_baseurl.strip("/") + "/"
     refresh_quarto_yml()
@@ -125,18 +130,15 @@ def main():
             p.write_text(text, encoding="utf-8")
             if p.suffix == ".ipynb":
                 p.rename(p.with_name(names[p.name]))
+        for_smalldocs(src / "_quarto.yml")
         subprocess.run([sys.executable, "-m", "smalldocs.cli", "render", "--strict", str(src)], check=True)
         shutil.rmtree(site, ignore_errors=True)
         shutil.move(src / site.name, site)
-    if a.katex:
-        shutil.copytree(
-            a.katex, site / "site_libs/katex", ignore=shutil.ignore_patterns("*.mjs", "katex.js", "katex.css")
-        )
-        for p in site.rglob("*.html"):
-            up = "../" * (len(p.relative_to(site).parts) - 1)
-            p.write_text(p.read_text(encoding="utf-8").replace(KATEX, up + "site_libs/katex"), encoding="utf-8")
-    bad = sorted(broken_links(site))
-    print("\n".join(bad) or f"{len(list(site.rglob('*.html')))} pages in {site}, no broken link")
+    mend(site)
+    bad = sorted([*broken_links(site), *asked_of_others(site)])
+    print(
+        "\n".join(bad) or f"{len(list(site.rglob('*.html')))} pages in {site}, no broken link, nothing asked of others"
+    )
     sys.exit(bool(bad))
 
 
