@@ -201,12 +201,12 @@ NOT_IN_FILES = ("vectorizer", "tokenizer", "stop_words")  # parameters; the fitt
 
 def file_parts(
     seen: TopicView,  # of the model
-    vectorizer,  # fitted
     model,  # fitted factorisation, or None
     order: np.ndarray | None = None,  # (k,) our order of the topics of a model of another library
 ) -> tuple[dict, dict]:  # header and tensors
     "Take a model apart."
-    parts, own = vectorizer_parts(vectorizer), isinstance(model, NMF)
+    vectorizer, own = seen.vectorizer_, isinstance(model, NMF)
+    parts = vectorizer_parts(vectorizer)
     if parts is None:
         warnings.warn(
             "the vectorizer holds a function, which no file keeps; give it to load(path, vectorizer=...)", stacklevel=3
@@ -231,12 +231,13 @@ def held_of_parts(
     tensors: dict,  # of `file_parts`
     vectorizer=None,  # the fitted one, where the header could not hold it
     model=None,  # the fitted factorisation, where the header could not hold it
-) -> dict:  # view, vectorizer, model, order
+) -> dict:  # view, model, order
     "Put a model together again."
     from pandas import RangeIndex
 
     arrays = {k.removeprefix("topics."): A.numpy() for k, A in tensors.items() if k.startswith("topics.")}
     W, H = arrays["W"], arrays["H"]
+    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], arrays.get("idf"))
     topics = table_of_parts({"json": header["topics"], "types": {}})
     seen = TopicView(
         topics_=topics.set_index(RangeIndex(1, len(H) + 1, name="topic")),
@@ -251,10 +252,10 @@ def held_of_parts(
         doc_fit_=arrays["fit"],
         history_=header["history"],
         made_=header["made"],
+        vectorizer_=vectorizer,
     )
-    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], arrays.get("idf"))
     model = model_from_parts(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
-    return {"view": seen, "vectorizer": vectorizer, "model": model, "order": arrays.get("order")}
+    return {"view": seen, "model": model, "order": arrays.get("order")}
 
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
@@ -374,18 +375,17 @@ class TopicModel(TransformerMixin, BaseEstimator):
         model = NMF(k, max_iter=self.max_iter, **options)
         W, H = fit_in_order(model, X, **(start or {})), model.components_
         made = how_made(model, len(texts), "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__)
-        seen = view(W, H, vectorizer.get_feature_names_out(), X, texts, meta, model.history_, made)
-        return {"view": seen, "vectorizer": vectorizer, "model": model, "X": X}
+        seen = view(W, H, vectorizer.get_feature_names_out(), X, texts, meta, model.history_, made, vectorizer)
+        return {"view": seen, "model": model, "X": X}
 
-    def _hold(self, view: TopicView, vectorizer, model, X=None, order=None, before=()) -> TopicModel:
+    def _hold(self, view: TopicView, model, X=None, order=None, before=()) -> TopicModel:
         "Set all that is fitted, at once; `before` is what `undo` goes back to."
-        vars(self).update(view_=view, vectorizer_=vectorizer, model_=model, order_=order, _X=X, _before=tuple(before))
+        vars(self).update(view_=view, model_=model, order_=order, _X=X, _before=tuple(before))
         return self
 
     def _now(self) -> dict:
         "What is held, as `_hold` takes it."
-        held = {"view": self.view_, "vectorizer": self.vectorizer_, "model": self.model_, "order": self.order_}
-        return held | {"X": self._X, "before": self._before}
+        return {"view": self.view_, "model": self.model_, "order": self.order_, "X": self._X, "before": self._before}
 
     @classmethod
     def from_parts(
@@ -407,8 +407,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         made = {"texts": f"{len(texts):,}", "words": f"{H.shape[1]:,}, by {type(vectorizer).__name__}"}
         made |= {"factorisation": "given" if model is None else type(model).__name__}
         made |= {"made with": f"nmf_nb {__version__}"}
-        seen = view(W[:, order], H[order], names, X, texts, meta, made=made)
-        return cls(len(H), vectorizer=vectorizer)._hold(seen, vectorizer, model, X, order)
+        seen = view(W[:, order], H[order], names, X, texts, meta, made=made, vectorizer=vectorizer)
+        return cls(len(H), vectorizer=vectorizer)._hold(seen, model, X, order)
 
     def transform(
         self,
@@ -437,7 +437,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     topics_, doc_topics_, topic_words_ = _held("topics_"), _held("doc_topics_"), _held("topic_words_")
     doc_weights_, doc_fit_, components_ = _held("doc_weights_"), _held("doc_fit_"), _held("components_")
-    words_, word_share_ = _held("words_"), _held("word_share_")
+    words_, word_share_, vectorizer_ = _held("words_"), _held("word_share_"), _held("vectorizer_")
     docs_, meta_, history_, made_ = _held("docs_"), _held("meta_"), _held("history_"), _held("made_")
 
     def top_words(
@@ -581,7 +581,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         "Save the model in one file, without pickle."
         check_is_fitted(self)
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_IN_FILES}
-        header, tensors = file_parts(self.view_, self.vectorizer_, self.model_, self.order_)
+        header, tensors = file_parts(self.view_, self.model_, self.order_)
         write_tensors(path, "TopicModel", header | {"params": params}, tensors)
 
     @classmethod

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,8 +25,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['explained', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs', 'find_topics',
-           'word_topics', 'marked', 'Explanation', 'explain', 'unexplained', 'flags', 'topics_by', 'document_table',
-           'topics_text', 'topics_html', 'export_table']
+           'changed_text', 'search_tokens', 'term_places', 'marked', 'word_topics', 'Explanation', 'explain',
+           'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -60,6 +61,7 @@ class TopicView:
     doc_fit_: np.ndarray | None  # (n,) how well the topics explain each document, equation (1); None without V ~ W H
     history_: list[dict] = field(default_factory=list)  # step, seconds, objective, of the fit
     made_: dict[str, str] = field(default_factory=dict)  # how the topics were made, in words, for the reader
+    vectorizer_: object = None  # what made the data of the texts, to find words in texts again; None takes plain words
 
 # %% ../nbs/10b_view.ipynb #3e7426c3
 def view(
@@ -71,6 +73,7 @@ def view(
     meta: DataFrame | None = None,  # n rows: what is known of each text
     history: list[dict] = (),  # of the fit
     made: dict[str, str] | None = None,  # how the topics were made, in words
+    vectorizer=None,  # what made `V` of the texts
     fits: bool = True,  # whether V ~ W H, as in NMF; False for shares and words of topics, as in LDA
 ) -> TopicView:  # topics in the order of `H`
     "Make a view of a factorisation."
@@ -96,6 +99,7 @@ def view(
         doc_fit_=explained(V, W, H) if fits else None,
         history_=list(history),
         made_=dict(made or {}),
+        vectorizer_=vectorizer,
     )
 
 # %% ../nbs/10b_view.ipynb #f363051d
@@ -175,6 +179,106 @@ def find_topics(
     found = DataFrame({"label": tm.topics_["label"], "score": score}, index=tm.topics_.index)
     return found[found["score"] > 0].sort_values("score", ascending=False, kind="stable").head(n)
 
+# %% ../nbs/10b_view.ipynb #c66caf21
+def changed_text(
+    text: str,  # any text
+    change: Callable[[str], str],  # for example `str.lower`
+) -> tuple[str, list[int]] | None:  # the changed text, and the place in `text` of each of its characters and of its end
+    "Change a text, and keep where each character came from; None where characters do not change one by one."
+    sizes, at = {c: len(change(c)) for c in set(text)}, []
+    for i, c in enumerate(text):
+        at += [i] * sizes[c]
+    changed = change(text)
+    return (changed, [*at, len(text)]) if len(changed) == len(at) else None
+
+# %% ../nbs/10b_view.ipynb #1ecad2b8
+def search_tokens(
+    text: str,  # any text
+    tokens: list[str],  # in the order of the text, but for a few
+    overlap: bool = False,  # whether tokens may share characters
+) -> list[tuple[int, int] | None]:  # start and end of each token; None where it is not found
+    "Find tokens in a text, one after the other."
+    places, start = [], 0
+    for token, following in zip(tokens, [*tokens[1:], ""]):
+        at = text.find(token, start) if token else -1
+        if at >= 0 and following and -1 < text.find(following, start) < at and any(map(str.isalnum, text[start:at])):
+            at = -1
+        elif at < 0 and overlap:
+            at = text.find(token)  # a second round: longer terms after shorter ones
+        places.append((at, at + len(token)) if at >= 0 and token else None)
+        start = start if at < 0 else at + (1 if overlap else len(token))
+    return places
+
+# %% ../nbs/10b_view.ipynb #9d5f2672
+def _tokens(text: str, vectorizer) -> tuple[list[str], list]:
+    "The tokens of a text and their places."
+    made = changed_text(text, vectorizer.build_preprocessor())
+    if made and vectorizer.tokenizer is None:
+        pattern = re.compile(vectorizer.token_pattern)
+        found = [(m[pattern.groups], m.span(pattern.groups)) for m in pattern.finditer(made[0])]
+        return [token for token, _ in found], [(made[1][a], _end(made[1], b)) for _, (a, b) in found]
+    tokens = vectorizer.build_tokenizer()(vectorizer.build_preprocessor()(text))
+    whole, at = made or changed_text(text, str.lower) or (text, range(len(text) + 1))
+    places = search_tokens(whole, tokens)
+    return tokens, [place and (at[place[0]], _end(at, place[1])) for place in places]
+
+
+def _end(at: list[int], b: int) -> int:
+    "Where the character before b of a changed text ends in the text itself."
+    while 0 < b < len(at) - 1 and at[b] == at[b - 1]:
+        b += 1
+    return at[b]
+
+
+def _parser(vectorizer):
+    "What takes texts apart: the vectoriser, a step of a pipeline, or plain words."
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    steps = [vectorizer, *(step for _, step in getattr(vectorizer, "steps", []))]
+    plain = CountVectorizer(token_pattern=r"\w+", ngram_range=(1, 3))
+    return next((step for step in steps if hasattr(step, "build_analyzer")), plain)
+
+
+def term_places(
+    text: str,  # any text
+    vectorizer=None,  # a vectoriser of scikit-learn, or a pipeline with one; of any other, and of None, plain words
+) -> list[tuple[str, list[tuple[int, int]]]]:  # each term of the text, and start and end of its words
+    "Find the terms of a text and where they stand."
+    parser = _parser(vectorizer)
+    if parser.analyzer != "word":
+        terms, low = parser.build_analyzer()(text), changed_text(text, str.lower)
+        whole, at = low if low and any(term != term.upper() for term in terms) else (text, range(len(text) + 1))
+        spans = search_tokens(whole, [term.strip() for term in terms], overlap=True)
+        return [(term, [(at[p[0]], _end(at, p[1]))]) for term, p in zip(terms, spans) if p]
+    stop, (low, high) = parser.get_stop_words() or (), parser.ngram_range
+    kept = [(token, place) for token, place in zip(*_tokens(text, parser)) if token not in stop]
+    grams = [kept[i : i + n] for n in range(low, min(high, len(kept)) + 1) for i in range(len(kept) - n + 1)]
+    found = [(" ".join(token for token, _ in gram), [place for _, place in gram if place]) for gram in grams]
+    return [(term, places) for term, places in found if places]
+
+# %% ../nbs/10b_view.ipynb #83573414
+def marked(
+    text: str,  # any text
+    places: list[tuple[str, list[tuple[int, int]]]],  # from `term_places`
+    theta: np.ndarray,  # (k,) shares of topics in the text
+    phi: np.ndarray,  # (k,m) shares of words in topics
+    columns: dict[str, int],  # term -> its column of `phi`; others are not marked
+) -> list[tuple[str, int, float]]:  # pieces that join to the text; each with its topic, -1 for none, and strength
+    "Cut a text into pieces, the words that have a topic apart."
+    known = [(columns[term], spans) for term, spans in places if term in columns]
+    cuts = sorted({0, len(text)} | {end for _, spans in known for span in spans for end in span})
+    index, parts = {cut: i for i, cut in enumerate(cuts)}, np.zeros((len(cuts), len(theta)))
+    for column, spans in known:
+        for a, b in spans:
+            parts[index[a] : index[b]] += theta * phi[:, column]
+    total, pieces = parts.sum(axis=1), []
+    for a, b, part, whole in zip(cuts, cuts[1:], parts, total):
+        topic, strength = (int(part.argmax()), float(part.max() / whole)) if whole > 0 else (-1, 0.0)
+        if topic < 0 and pieces and pieces[-1][1] < 0:
+            a, pieces = a - len(pieces[-1][0]), pieces[:-1]  # two pieces without a topic are one
+        pieces.append((text[a:b], topic, strength))
+    return pieces
+
 # %% ../nbs/10b_view.ipynb #d980f8a0
 def word_topics(
     theta: np.ndarray,  # (k,) shares of topics in one document
@@ -187,20 +291,6 @@ def word_topics(
         for word in str(words[i]).split():
             found[word] = found.get(word, 0) + part[:, i]
     return {word: (int(p.argmax()), float(p.max() / p.sum())) for word, p in found.items()}
-
-# %% ../nbs/10b_view.ipynb #2caa0577
-def marked(
-    text: str,  # any text
-    topics: dict[str, tuple[int, float]],  # from `word_topics`
-) -> list[tuple[str, int, float]]:  # pieces that join to the text; each with its topic, -1 for none, and strength
-    "Cut a text into pieces, the words that have a topic apart."
-    pieces, end = [], 0
-    for match in re.finditer(r"\w+", text):
-        topic, strength = topics.get(match[0].lower(), (-1, 0.0))
-        if topic >= 0:
-            pieces += [(text[end : match.start()], -1, 0.0)] * (match.start() > end) + [(match[0], topic, strength)]
-            end = match.end()
-    return pieces + [(text[end:], -1, 0.0)] * (end < len(text))
 
 # %% ../nbs/10b_view.ipynb #a370746a
 @lru_cache
@@ -256,8 +346,9 @@ def explain(
     table = table[total > 0].sort_values("model", ascending=False, kind="stable", ignore_index=True)
     theta = normalise(w[None], tm.components_)[0][0]
     best = [j for j in np.argsort(-theta, kind="stable") if theta[j] > 0.005]
-    found = word_topics(theta, tm.topic_words_[:, at], tm.words_[at])
-    pieces = [(piece, labels[j] if j >= 0 else "", part, _COLOURS[j % 7]) for piece, j, part in marked(text, found)]
+    columns = {str(word): i for i, word in enumerate(tm.words_[at])}
+    found = marked(text, term_places(text, tm.vectorizer_), theta, tm.topic_words_[:, at], columns)
+    pieces = [(piece, labels[j] if j >= 0 else "", part, _COLOURS[j % 7]) for piece, j, part in found]
     return Explanation(text, table, {labels[j]: float(theta[j]) for j in best}, pieces)
 
 # %% ../nbs/10b_view.ipynb #005eb006
