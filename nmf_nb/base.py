@@ -352,7 +352,7 @@ def history_records(
 ) -> list[dict]:  # step, seconds, objective, spread
     "Return the looks in the units of the data."
     rows = []
-    for step, seconds, objective, _ in history:
+    for step, seconds, objective, *_ in history:
         f = np.atleast_1d(objective) * unit
         spread = float(np.ptp(f)) if np.isfinite(f).all() else 0.0 if len(f) == 1 else math.inf
         rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": spread})

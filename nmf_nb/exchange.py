@@ -5,7 +5,7 @@
 # %% ../nbs/06c_exchange.ipynb #0c23b915
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
@@ -92,5 +92,5 @@ def improve(
 
 def _settled(V: DataMatrix, state: State, steps: int) -> tuple[State, Tensor]:
     "The state after some steps, and its objective."
-    W, H, _ = next(islice(iterate(extrapolated_step, V, momentum(State(state.W, state.H))), steps, None))
+    W, H, _ = next(islice(iterate(extrapolated_step, repeat(V), momentum(State(state.W, state.H))), steps, None))
     return State(W, H), beta_divergence(V, W, H, 2)

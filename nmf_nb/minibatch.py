@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, repeat
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -380,7 +380,7 @@ def _stream_H(model: MiniBatchNMF, problem, pieces: list, k: int, H) -> Tensor:
     V = scaled_data(read_data(model, _stacked(pieces))[0], problem.p)
     state = make_start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
     step = extrapolated_step if beta >= 1 else partial(mu_step, beta=beta)
-    state = next(islice(iterate(step, V, momentum(state) if beta >= 1 else state), 50, None))
+    state = next(islice(iterate(step, repeat(V), momentum(state) if beta >= 1 else state), 50, None))
     H = improve(V, state).H if beta >= 1 else state.H
     return torch.maximum(H, 0.01 * H.mean(1, keepdim=True))
 

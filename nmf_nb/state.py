@@ -85,4 +85,10 @@ def stacked(
 ) -> State:  # a batch: each field with a leading dimension
     "Put states together as a batch, smaller ranks padded with zeros."
     k = max(state.H.shape[-2] for state in states)
-    return each_field(lambda name, *fields: torch.stack(fields), *(padded(state, k) for state in states))
+
+    def together(name, *fields):
+        if fields[0].ndim > 1 and fields[0].mT.is_contiguous():  # products may round by the order in memory
+            return torch.stack([A.mT for A in fields]).mT
+        return torch.stack(fields)
+
+    return each_field(together, *(padded(state, k) for state in states))

@@ -1,7 +1,7 @@
 """Missing entries, for every step, divergence and way to store them."""
 
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def data(form, other=0.0):
 def states(name, V, start=None):
     step, beta = STEPS[name]
     start = random_start(V, 3) if start is None else start
-    return iterate(step, V, momentum(start) if name == "extrapolated" else start), beta
+    return iterate(step, repeat(V), momentum(start) if name == "extrapolated" else start), beta
 
 
 @pytest.mark.parametrize("form", FORMS)
