@@ -25,7 +25,7 @@ from .files import read_tensors, write_tensors
 from .hals import Momentum
 from .linalg import DataMatrix
 from .mu import kkt_residual
-from .state import State, each_field, members, stacked
+from .state import State, members, stacked
 
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'small_residual',
@@ -249,7 +249,9 @@ class Fit(NamedTuple):
 
     state: State  # the factors, and what the method remembers
     history: list[Look]  # the start and each look
-    reason: str  # "objective", "residual", "max_iter", "time", "callback", "interrupt", "end" of the data, or a rule's own
+    reason: (
+        str  # "objective", "residual", "max_iter", "time", "callback", "interrupt", "end" of the data, or a rule's own
+    )
     steps: int | list[int] = 0  # steps done, by each member of a batch
 
     @property
@@ -428,7 +430,9 @@ def load_fit(
 ) -> Fit:  # as it was saved
     "Load a fit that `save_fit` has saved."
     header, tensors = read_tensors(path, "fit", device)
-    tensors = {name: A.clone() for name, A in tensors.items()}  # aligned in memory as any other: products may round by it
+    tensors = {
+        name: A.clone() for name, A in tensors.items()
+    }  # aligned in memory as any other: products may round by it
     tensors |= {name: tensors[name].mT for name in header["turned"]}
     memory = {name.removeprefix("memory."): A for name, A in tensors.items() if name.startswith("memory.")}
     state = State(tensors["W"], tensors["H"], Momentum(**memory) if memory else None)
