@@ -284,13 +284,22 @@ class Run:
         self.own = [first.seen_of(j) for part in parts for j in part.which]
         self.V, self.began = None, time.perf_counter() - (self.history[-1].seconds if self.history else 0)
 
-    def advance(self, V: DataMatrix, parts: list[Part]) -> list[Part]:
+    def advance(
+        self,
+        V: DataMatrix,  # what the step sees
+        parts: list[Part],  # as they are
+    ) -> list[Part]:  # after the step
         "Take one step with the members that have not stopped."
         self.V = V
         parts = [left for part in parts if (left := part.without(self.reasons)).which]
         return [part._replace(state=part.step(V if part.V is None else part.V, part.state)) for part in parts]
 
-    def look(self, parts: list[Part], step: int, passes: int) -> None:
+    def look(
+        self,
+        parts: list[Part],  # as they are
+        step: int,  # steps done
+        passes: int,  # whole passes over the data
+    ) -> None:
         "Measure the members that have not stopped."
         seconds = time.perf_counter() - self.began
         for part in parts:
@@ -302,7 +311,11 @@ class Run:
         both = now[0][2:4] if self.single else ([look.objective for look in now], [look.residual for look in now])
         self.history.append(Look(step, seconds, *both, passes))
 
-    def leave(self, parts: list[Part], why: str | None = None) -> None:
+    def leave(
+        self,
+        parts: list[Part],  # as they are
+        why: str | None = None,  # a reason for all; None asks the rules
+    ) -> None:
         "Let go of the members that a rule stops, or of all for a reason."
         for j, state in (pair for part in parts for pair in part.each()):
             reason = None if j in self.reasons else why or first_reason(self.rules, self.own[j], state)
@@ -314,14 +327,20 @@ class Run:
         "Whether every member has stopped."
         return len(self.reasons) == len(self.own)
 
-    def state(self, parts: list[Part]) -> State:
+    def state(
+        self,
+        parts: list[Part],  # as they are
+    ) -> State:  # one, or a batch
         "Return the state of all members, those that have stopped included."
         if len(parts) == 1 and len(parts[0].which) == len(self.own):
             return parts[0].state
         states = dict(pair for part in parts for pair in part.each()) | self.last
         return stacked([states[j] for j in range(len(self.own))])
 
-    def end(self, parts: list[Part]) -> Fit:
+    def end(
+        self,
+        parts: list[Part],  # as they are
+    ) -> Fit:
         "Return the fit as it is; a batch has converged if all its members have."
         found = list(self.reasons.values())
         reason = next((r for r in found if r not in ("objective", "residual")), found[-1])
