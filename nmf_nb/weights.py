@@ -5,6 +5,8 @@
 # %% ../nbs/06b_weights.ipynb #3c644ff2
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,10 @@ from .linalg import DataMatrix, gram, rows_of, with_values
 from .mu import kkt_violation_H
 
 # %% auto #0
-__all__ = ['row_residuals', 'nnls', 'solve_weights', 'newton_rows', 'solve_weights_newton', 'solve_rows']
+__all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'active_set', 'nnls', 'solve_rows_nnls', 'nnls_with_gaps', 'Terms',
+           'per_word', 'per_topic', 'per_pair', 'forces', 'hessian', 'row_sizes', 'in_row_units', 'newton_direction',
+           'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place', 'look', 'newton_step', 'convex_bound',
+           'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -26,20 +31,68 @@ def row_residuals(
     return kkt_violation_H(V.T, H.mT, W.mT, beta).abs().amax(0) / W.amax(1).clamp_min(torch.finfo(W.dtype).tiny)
 
 # %% ../nbs/06b_weights.ipynb #eff9a068
-def _solve_free(G: Tensor, B: Tensor, free: Tensor) -> Tensor:
+def solve_free(
+    G: Tensor,  # (k,k) Gram matrix, positive definite; or (n,k,k), one for each row
+    B: Tensor,  # (n,k) right-hand sides
+    free: Tensor,  # (n,k) bool: the weights that may differ from 0
+) -> Tensor:  # (n,k) of any sign
     "Solve `G w = b` for each row `b` of `B`, over its free entries; the others are 0."
     A = torch.where(free[:, :, None] & free[:, None, :], G, torch.eye(G.shape[-1], dtype=G.dtype, device=G.device))
     return torch.cholesky_solve((B * free)[..., None], torch.linalg.cholesky(A))[..., 0]
 
+# %% ../nbs/06b_weights.ipynb #acb8ec6e
+def block_pivoting(
+    G: Tensor,  # (k,k) float64, positive definite; or (n,k,k), one for each row
+    B: Tensor,  # (n,k) float64
+    guess: Tensor,  # (n,k) weights: the positive ones are free at first
+) -> tuple[Tensor, Tensor]:  # (n,k) weights, and (n,) bool, which rows are solved
+    "Exchange all the entries of each row that break (1), until none does or the row gives up."
+    W, g, free = torch.zeros_like(B), -B, guess > 0
+    todo = torch.ones(len(B), dtype=torch.bool, device=B.device)
+    fewest, lives = (
+        torch.full_like(todo, B.shape[1] + 1, dtype=torch.int64),
+        torch.full_like(todo, 3, dtype=torch.int64),
+    )
+    eps = 1e-12 * B.abs().amax(1, keepdim=True)
+    steepest = G.amax(-1)  # the most that a unit of each weight adds to a gradient
+    while todo.any():
+        Gt = G if G.ndim == 2 else G[todo]
+        W[todo] = solve_free(Gt, B[todo], free[todo])
+        g[todo] = (Gt @ W[todo][..., None])[..., 0] - B[todo]
+        wrong = torch.where(free, W * steepest < -eps, g < -eps)
+        count = wrong.sum(1)
+        lives = torch.where(count < fewest, 3, lives - 1)
+        fewest = torch.minimum(count, fewest)
+        todo = (count > 0) & (lives > 0)
+        free = free ^ (wrong & todo[:, None])
+    return W, count == 0
+
 # %% ../nbs/06b_weights.ipynb #1ef59d79
-def _descend(G: Tensor, B: Tensor, W: Tensor, sweeps: int) -> Tensor:
-    "Lower the objective of each row by sweeps of equation (3), from `W`."
-    W, g = W.clone(), (G @ W[..., None])[..., 0] - B
-    for _ in range(sweeps):
-        for j in range(G.shape[-1]):
-            change = (W[:, j] - g[:, j] / G[..., j, j]).clamp_min(0) - W[:, j]
-            W[:, j] += change
-            g = g + change[:, None] * G[..., j, :]
+def active_set(
+    G: Tensor,  # (k,k) float64, positive definite; or (n,k,k), one for each row
+    B: Tensor,  # (n,k) float64
+    W: Tensor,  # (n,k) weights to begin with, 0 or more
+) -> Tensor:  # (n,k) weights, 0 or more
+    "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0` by the method of Lawson and Hanson, equation (3)."
+    W, free, eps = W.clone(), W > 0, 1e-12 * B.abs().amax(1)
+    barred, todo = torch.zeros_like(free), torch.arange(len(W), device=W.device)
+    for _ in range(3 * B.shape[1]):
+        w, Gt = W[todo], G if G.ndim == 2 else G[todo]
+        s = solve_free(Gt, B[todo], free[todo])
+        falls = free[todo] & (s <= 0)
+        part = torch.where(falls, w / (w - s).clamp_min(torch.finfo(w.dtype).tiny), 1.0)
+        alpha = part.amin(1, keepdim=True)
+        zero = falls & (part <= alpha)
+        W[todo] = torch.where(zero, 0.0, w + alpha * (s - w)).clamp_min(0)
+        barred[todo] = barred[todo] & (W[todo] == w).all(1, keepdim=True) | zero
+        free[todo] = free[todo] & ~zero
+        g = (Gt @ W[todo][..., None])[..., 0] - B[todo]
+        steepest, j = torch.where(free[todo] | barred[todo], 0.0, g).min(1)
+        short, opens = zero.any(1), steepest < -eps[todo]
+        free[todo, j] |= opens & ~short
+        todo = todo[short | opens]
+        if not len(todo):
+            break
     return W
 
 # %% ../nbs/06b_weights.ipynb #057e8413
@@ -47,34 +100,16 @@ def nnls(
     G: Tensor,  # (k,k) float64, Gram matrix H H^T, positive definite; or (n,k,k), one for each row
     B: Tensor,  # (n,k) float64, V H^T
     guess: Tensor | None = None,  # (n,k) weights, 0 or more: where they are positive saves time; None guesses zeros
-    max_rounds: int = 1000,  # of exchanges; then twice as many sweeps of equation (3)
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
-    n, k = B.shape
     guess = torch.zeros_like(B) if guess is None else guess
-    W, g, free, todo = torch.zeros_like(B), -B, guess > 0, torch.ones(n, dtype=torch.bool, device=B.device)
-    fewest, lives = torch.full_like(todo, k + 1, dtype=torch.int64), torch.full_like(todo, 3, dtype=torch.int64)
-    eps = 1e-12 * B.abs().amax(1, keepdim=True)
-    steepest = G.amax(-1)  # the most that a unit of each weight adds to a gradient
-    for _ in range(max_rounds):
-        Gt = G if G.ndim == 2 else G[todo]
-        W[todo] = _solve_free(Gt, B[todo], free[todo])
-        g[todo] = (Gt @ W[todo][..., None])[..., 0] - B[todo]
-        wrong = torch.where(free, W * steepest < -eps, g < -eps)
-        count = wrong.sum(1)
-        todo = count > 0
-        if not todo.any():
-            break
-        lives = torch.where(count < fewest, 3, lives - 1)
-        fewest = torch.minimum(count, fewest)
-        last = wrong & (wrong.flip(1).cumsum(1).flip(1) == 1)
-        free = free ^ torch.where((lives > 0)[:, None], wrong, last)
-    else:
-        W[todo] = _descend(G if G.ndim == 2 else G[todo], B[todo], guess[todo], 2 * max_rounds)
+    W, solved = block_pivoting(G, B, guess)
+    if not solved.all():
+        W[~solved] = active_set(G if G.ndim == 2 else G[~solved], B[~solved], guess[~solved])
     return torch.where(W > 0, W, 0.0)
 
 # %% ../nbs/06b_weights.ipynb #c3e5e9ac
-def solve_weights(
+def solve_rows_nnls(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (k,m) components, 0 or more
     guess: Tensor | None = None,  # (n,k) weights from a fit: where they are positive saves time, not more
@@ -86,10 +121,10 @@ def solve_weights(
     length = torch.linalg.vector_norm(unit, dim=0)
     length = torch.where(length > 0, length, 1.0)
     unit.div_(length)
+    l1, l2 = l1 / length, l2 / length**2
     if V.hidden is not None or V.observed_only:
-        return (_solve_with_gaps(V.to_csr(), unit, l1 / length, l2 / length**2) / length).to(H.dtype)
-    G = gram(unit.mT) + torch.diag(1e-12 + l2 / length**2)
-    B = V.double() @ unit - l1 / length
+        return (nnls_with_gaps(V.to_csr(), unit, l1, l2) / length).to(H.dtype)
+    G, B = gram(unit.mT) + torch.diag(1e-12 + l2), V.double() @ unit - l1
     step = max(1, (1 << 19) // len(G) ** 2)
     near = [None] * len(B.split(step)) if guess is None else (guess.clamp_min(0) * length).split(step)
     return (torch.cat([nnls(G, b, w) for b, w in zip(B.split(step), near)]) / length).to(H.dtype)
@@ -123,58 +158,124 @@ def _seen(total, Hc: Tensor, mark: Tensor, V: DataMatrix, square: bool = False) 
     return part if V.observed_only else (total - part).clamp_min(0)
 
 # %% ../nbs/06b_weights.ipynb #e491618e
-def _solve_with_gaps(V: DataMatrix, unit: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
-    "Minimise the squared error over the observed entries, for topics of length 1 in the columns of `unit`."
+def nnls_with_gaps(
+    V: DataMatrix,  # (n,m) data in CSR, some of it missing
+    unit: Tensor,  # (m,k) float64, topics of length 1
+    l1: Tensor,  # (k,) weights of the sum of W
+    l2: Tensor,  # (k,) weights of half the sum of squares of W
+) -> Tensor:  # (n,k) float64, 0 or more
+    "Minimise the squared error of each row over its observed entries."
     B, total = V.double() @ unit - l1, gram(unit.mT)
     W, ridge = torch.zeros_like(B), torch.diag(1e-9 + l2)  # few entries often leave weights that topics can share
     for rows, cols, _, mark in _padded(V, len(total)):
         W[rows] = nnls(_seen(total, unit[cols], mark, V, square=True) + ridge, B[rows])
     return W
 
+# %% ../nbs/06b_weights.ipynb #0e42b774
+class Terms(NamedTuple):
+    "What equation (4) and its penalties are made of, for a block of b rows with L entries each."
+
+    v: Tensor  # (b,L) the entries; 0 where nothing is known
+    u: Tensor  # (b,L) or (1,L) for all rows: how much an entry pushes, 0 where nothing is known
+    floor: Tensor  # (b,L), (b,1) or (1,1): the least x that powers see
+    l1: Tensor  # (b,k) or (1,k): what a unit of each weight costs
+    l2: Tensor  # (b,k) or (1,k): twice what its square costs
+    beta: float  # any number but 2
+
 # %% ../nbs/06b_weights.ipynb #f5b89247
-def _per_word(Hc: Tensor, w: Tensor) -> Tensor:  # (b,L)
-    "`H^T w` of each row, for topics (b,L,k) of its own or (1,L,k) for all."
-    return w @ Hc[0].mT if len(Hc) == 1 else (Hc @ w[..., None])[..., 0]
+def per_word(
+    topics: Tensor,  # (b,L,k) at the words of each row, or (1,L,k) for all
+    w: Tensor,  # (b,k)
+) -> Tensor:  # (b,L)
+    "Return `H^T w` of each row."
+    return w @ topics[0].mT if len(topics) == 1 else (topics @ w[..., None])[..., 0]
 
+# %% ../nbs/06b_weights.ipynb #10a5bb51
+def per_topic(
+    topics: Tensor,  # (b,L,k) at the words of each row, or (1,L,k) for all
+    z: Tensor,  # (b,L)
+) -> Tensor:  # (b,k)
+    "Return `H z` of each row."
+    return z @ topics[0] if len(topics) == 1 else (z[:, None] @ topics)[:, 0]
 
-def _per_topic(Hc: Tensor, z: Tensor) -> Tensor:  # (b,k)
-    "`H z` of each row, likewise."
-    return z @ Hc[0] if len(Hc) == 1 else (z[:, None] @ Hc)[:, 0]
-
-
-def _per_pair(Hc: Tensor, c: Tensor, size: int = 1 << 18) -> Tensor:  # (b,k,k)
-    "`H diag(c) H^T` of each row, likewise."
-    if len(Hc) > 1:
-        return Hc.mT @ (c[..., None] * Hc)
-    k = Hc.shape[-1]
+# %% ../nbs/06b_weights.ipynb #8ee4adad
+def per_pair(
+    topics: Tensor,  # (b,L,k) at the words of each row, or (1,L,k) for all
+    a: Tensor,  # (b,L) 0 or more
+    size: int = 1 << 18,  # products of pairs at a time
+) -> Tensor:  # (b,k,k)
+    "Return `H diag(a) H^T` of each row."
+    if len(topics) > 1:
+        return topics.mT @ (a[..., None] * topics)
+    k = topics.shape[-1]
     step = max(1, size // k**2)
-    bent = (c > 0).any(0)  # below 1 only words that a row has are
-    blocks = zip(c[:, bent].split(step, 1), Hc[0, bent].split(step))
+    bent = (a > 0).any(0)  # below 1 only words that a row has are
+    blocks = zip(a[:, bent].split(step, 1), topics[0, bent].split(step))
     parts = (z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks)
-    return sum(parts, c.new_zeros(len(c), k * k)).view(-1, k, k)
+    return sum(parts, a.new_zeros(len(a), k * k)).view(-1, k, k)
 
+# %% ../nbs/06b_weights.ipynb #e1fd3328
+def forces(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    x: Tensor,  # (b,L) `H^T w`
+    terms: Terms,  # of equation (4)
+) -> tuple[Tensor, Tensor]:  # p and q, (b,k) each
+    "Return the pull and the push on each weight, equation (4), small `x` taken at the floor."
+    y = torch.maximum(x, terms.floor)
+    power = y.pow(terms.beta - 2)
+    return per_topic(topics, terms.v * power), per_topic(topics, power.mul_(y if terms.beta < 1 else x).mul_(terms.u))
 
-def _pick(keep: Tensor, *tensors: Tensor) -> list[Tensor]:
-    "Some rows of each tensor; one of length 1 serves all rows."
-    return list(tensors) if keep.all() else [a if len(a) == 1 else a[keep] for a in tensors]
+# %% ../nbs/06b_weights.ipynb #990daa8f
+def hessian(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    x: Tensor,  # (b,L) `H^T w`
+    terms: Terms,  # of equation (4), convex
+) -> Tensor:  # (b,k,k)
+    "Return the second derivatives of the penalised (4), equation (6)."
+    y = torch.maximum(x, terms.floor)
+    a = terms.u * torch.where(x < terms.floor, 1.0, terms.beta - 1)
+    a = a.add(terms.v / y, alpha=2 - terms.beta).mul_(y.pow(terms.beta - 2))
+    return per_pair(topics, a) + torch.diag_embed(terms.l2)
 
 # %% ../nbs/06b_weights.ipynb #76b14271
-def _size(Hc: Tensor, pull: Tensor, push: Tensor, s: Tensor, l2: Tensor, beta: float) -> Tensor:  # (b,)
-    "About the sum of the best weights of each row."
-    k = Hc.shape[-1]
-    x = _per_word(Hc, Hc.new_full((1, k), 1 / k))
+def row_sizes(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4)
+) -> Tensor:  # (b,) above 0
+    "Return about the sum of the best weights of each row."
+    v, u, _, l1, l2, beta = terms
+    k = topics.shape[-1]
+    x = per_word(topics, topics.new_full((1, k), 1 / k))
     x = torch.where(x > 0, x, 1.0)
-    P, Q = _per_topic(Hc, pull * x ** (beta - 2)), _per_topic(Hc, push * x ** (beta - 1))
-    costs = (Q, 1), (s, 2 - beta), (l2 / k, 3 - beta)
+    p, q = per_topic(topics, v * x ** (beta - 2)), per_topic(topics, u * x ** (beta - 1))
+    costs = (q, 1), (l1, 2 - beta), (l2 / k, 3 - beta)
     sizes = torch.stack(
-        [torch.where(P > 0, P / cost, 0.0).amax(1) ** (1 / power) for cost, power in costs if power > 0]
+        [torch.where(p > 0, p / cost, 0.0).amax(1) ** (1 / power) for cost, power in costs if power > 0]
     )
     size = torch.maximum(sizes.amin(0), 1e-30 * sizes[0]) if beta != 1 else sizes.amin(0)
     return torch.where((size > 0) & (size < torch.inf), size, 1.0)
 
+# %% ../nbs/06b_weights.ipynb #2cf7037b
+def in_row_units(
+    terms: Terms,  # of equation (4), in the units of the data; `floor` counts for beta below 1
+    size: Tensor,  # (b,1) unit of each row
+) -> Terms:  # of the same problem, its weights divided by `size`
+    "Divide each row by its unit, and set the floor under `x` that goes with `beta`."
+    v, _, floor, l1, l2, beta = terms
+    floor = torch.where((v > 0) & (1 <= beta < 2), 0.0, floor / size if beta < 1 else 1e-20)
+    powers = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
+    l1, l2 = (price * power for price, power in zip((l1, l2), powers))
+    return terms._replace(v=v / size, floor=floor, l1=l1, l2=l2)
+
 # %% ../nbs/06b_weights.ipynb #d22e514a
-def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor, ridge: float) -> Tensor:
-    "The way from `w` to the minimum of the quadratic model over weights of 0 or more; `size` is push and pull added."
+def newton_direction(
+    A: Tensor,  # (b,k,k) second derivatives
+    w: Tensor,  # (b,k) weights, 0 or more
+    g: Tensor,  # (b,k) gradient
+    size: Tensor,  # (b,k) pull and push added
+    ridge: float,  # share of the diagonal that is added to it
+) -> Tensor:  # (b,k)
+    "Return the way from `w` to the minimum of the quadratic model over weights of 0 or more."
     d = 1 / size
     d = torch.minimum(d, 1e100 * d.amin(1, keepdim=True))
     bent = torch.where(A.diagonal(dim1=1, dim2=2) * d * d > 1e-150, d, 0.0)  # what has no curvature is left straight
@@ -182,124 +283,188 @@ def _newton_step(A: Tensor, w: Tensor, g: Tensor, size: Tensor, ridge: float) ->
     A.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
-    return d * nnls(A, B, w / d, max_rounds=100) - w
+    return d * nnls(A, B, w / d) - w
+
+# %% ../nbs/06b_weights.ipynb #2f734c14
+class Line(NamedTuple):
+    "A line from the weights `w` of each row along `d`, seen in weights and in words."
+
+    w: Tensor  # (b,k) where it begins
+    x: Tensor  # (b,L) `H^T w`
+    d: Tensor  # (b,k) direction
+    dx: Tensor  # (b,L) `H^T d`
+
+    def at(
+        self,
+        c: Tensor,  # (b,) how far
+    ) -> Line:
+        "Return the same line from the point `c` further on."
+        return Line(
+            self.w + c[:, None] * self.d, torch.addcmul(self.x, c[:, None], self.dx).clamp_min_(0), self.d, self.dx
+        )
 
 # %% ../nbs/06b_weights.ipynb #05428c92
-def _slope(w, x, p, move, pull, push, floor, s, l2, beta) -> Tensor:
-    "The slope of the penalised (4) along `p` at `w`, where words are `x` and change by `move`."
-    power = torch.maximum(x, floor).pow_(beta - 2)
-    return (p * (s + l2 * w)).sum(1) + (push * x).sub_(pull).mul_(power).mul_(move).sum(1)
+def slope_along(
+    line: Line,  # of each row
+    terms: Terms,  # of equation (4)
+) -> Tensor:  # (b,)
+    "Return the slope of the penalised (4) along the line where it begins; powers see `x` at the floor."
+    w, x, d, dx = line
+    power = torch.maximum(x, terms.floor).pow_(terms.beta - 2)
+    return (d * (terms.l1 + terms.l2 * w)).sum(1) + (terms.u * x).sub_(terms.v).mul_(power).mul_(dx).sum(1)
+
+# %% ../nbs/06b_weights.ipynb #33de0366
+def of_rows(
+    keep: Tensor,  # (b,) bool
+    a,  # a tensor, whose first length may be 1 for all rows, a named tuple of them, or a number
+):  # the same for the rows that stay
+    "Return some rows of `a`."
+    if isinstance(a, tuple):
+        return type(a)(*(of_rows(keep, part) for part in a))
+    return a if not torch.is_tensor(a) or len(a) == 1 or keep.all() else a[keep]
 
 # %% ../nbs/06b_weights.ipynb #a50172a1
-def _step_length(w, x, p, move, near, most, rows, beta) -> Tensor:
-    "The first of c, c/2, c/4, ... with a slope of at most `most`; 0 if there is none. c keeps `near` of each x that is pulled."
-    fall = torch.where(rows[0] > 0, move / torch.maximum(x, rows[2]), 0.0).amin(1)
-    c = ((near - 1) / fall.clamp_max(-1e-300)).clamp_max(1)
-    step, todo = torch.zeros_like(c), torch.arange(len(c), device=c.device)
+def step_lengths(
+    line: Line,  # from the weights of each row
+    terms: Terms,  # of equation (4), convex
+    keeps: Tensor,  # (b,) share of `x` that each word which is pulled keeps
+    most: Tensor,  # (b,) the steepest slope that is allowed at the end
+) -> Tensor:  # (b,) 0 where there is none
+    "Return the first of c, c/2, c/4, ... with a slope of at most `most`, where c is at most 1."
+    fall = torch.where(terms.v > 0, line.dx / torch.maximum(line.x, terms.floor), 0.0).amin(1)
+    c = ((keeps - 1) / fall.clamp_max(-1e-300)).clamp_max(1)
+    found, todo = torch.zeros_like(c), torch.arange(len(c), device=c.device)
     for _ in range(30):
-        there = w + c[:, None] * p, torch.addcmul(x, c[:, None], move).clamp_min_(0)
-        fine = _slope(*there, p, move, *rows, beta) <= most
-        step[todo[fine]] = c[fine]
+        fine = slope_along(line.at(c), terms) <= most
+        found[todo[fine]] = c[fine]
         if fine.all():
             break
-        w, x, p, move, most, todo, c, *rows = _pick(~fine, w, x, p, move, most, todo, c / 2, *rows)
-    return step
-
-# %% ../nbs/06b_weights.ipynb #1cddfd66
-def _advance(Hc, w, x, P, Q, far, rows, beta) -> tuple[Tensor, Tensor]:
-    "The weights after one step from `w`, where the pulls are `P` and the pushes `Q`; and which rows moved."
-    pull, push, floor, *_ = rows
-    y = torch.maximum(x, floor)
-    c = (push * torch.where(x < floor, 1.0, beta - 1)).add(pull / y, alpha=2 - beta).mul_(y.pow(beta - 2))
-    A, ridge = _per_pair(Hc, c) + torch.diag_embed(rows[-1]), 1e-6 if 1 <= beta < 2 else 1e-7
-    p = _newton_step(A, w, Q - P, P + Q, ridge)
-    most = 0.5 * ((Q - P) * p).sum(1).abs() + 1e-13 * ((P + Q) * p.abs()).sum(1)  # what rounding may do
-    near = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
-    step = _step_length(w, x, p, _per_word(Hc, p), near, most, rows, beta)
-    new, cost = w + step[:, None] * p, (w * Q).sum(1, keepdim=True)
-    # nothing is won below 1e-28 of the largest weight, or of what would cost as much as the whole row
-    least = 1e-28 * torch.minimum(w.amax(1, keepdim=True), cost / (P + Q).clamp_min(1e-300))
-    return torch.where(new > 0, torch.maximum(new, least), 0.0), step > 0
+        line, terms, most, todo, c = (of_rows(~fine, a) for a in (line, terms, most, todo, c / 2))
+    return found
 
 # %% ../nbs/06b_weights.ipynb #e1ba4006
-def _far(w: Tensor, P: Tensor, Q: Tensor) -> Tensor:  # (b,)
-    "How far each row is from its minimum, equation (7), where the pulls are `P` and the pushes `Q`."
-    cost, tiny = w * Q, torch.finfo(w.dtype).tiny
-    parts = [a / a.amax(1, keepdim=True).clamp_min(tiny) for a in (w, cost)]
-    return torch.minimum(torch.maximum(*parts).sqrt(), (Q - P) / Q.clamp_min(tiny)).abs().amax(1)
+class Place(NamedTuple):
+    "Where each row stands: its weights, and what they lead to."
+
+    w: Tensor  # (b,k) weights
+    x: Tensor  # (b,L) `H^T w`
+    p: Tensor  # (b,k) pull
+    q: Tensor  # (b,k) push
+    cost: Tensor  # (b,k) push and penalties
+    far: Tensor  # (b,) 0 at the minimum, equation (7)
+
+# %% ../nbs/06b_weights.ipynb #60cb3036
+def look(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4)
+    w: Tensor,  # (b,k) weights, 0 or more
+) -> Place:  # with the distance (7) of each row from its minimum
+    "Return the forces at `w`, and how far each row is from its minimum."
+    x = per_word(topics, w)
+    p, q = forces(topics, x, terms)
+    cost, tiny = q + terms.l1 + terms.l2 * w, torch.finfo(w.dtype).tiny
+    parts = [a / a.amax(1, keepdim=True).clamp_min(tiny) for a in (w, w * cost)]
+    far = torch.minimum(torch.maximum(*parts).sqrt(), (cost - p) / cost.clamp_min(tiny)).abs().amax(1)
+    return Place(w, x, p, q, cost, far)
+
+# %% ../nbs/06b_weights.ipynb #1cddfd66
+def newton_step(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of a convex problem (4)
+    here: Place,  # where each row stands, in the units of (4)
+) -> tuple[Tensor, Tensor]:  # (b,k) weights, and (b,) which rows moved
+    "Take one Newton step from where each row stands."
+    w, x, p, _, cost, far = here
+    beta, g, size = terms.beta, cost - p, p + cost
+    d = newton_direction(hessian(topics, x, terms), w, g, size, 1e-6 if 1 <= beta < 2 else 1e-7)
+    most = 0.5 * (g * d).sum(1).abs() + 1e-13 * (size * d.abs()).sum(1)  # what rounding may do
+    keeps = min(2 - beta, 1) * far.square().clamp(1e-10, 0.1)
+    step = step_lengths(Line(w, x, d, per_word(topics, d)), terms, keeps, most)
+    new, largest = w + step[:, None] * d, (w * cost).sum(1, keepdim=True)
+    # nothing is won below 1e-28 of the largest weight, or of what would cost as much as the whole row
+    least = 1e-28 * torch.minimum(w.amax(1, keepdim=True), largest / size.clamp_min(1e-300))
+    return torch.where(new > 0, torch.maximum(new, least), 0.0), step > 0
 
 # %% ../nbs/06b_weights.ipynb #ab08f1d3
-def _bound(rows, P: Tensor, Q: Tensor, beta: float):
-    "The problem of each row with its concave part, of which `P` or `Q` is the slope, replaced by the tangent."
-    pull, push, floor, s, l2 = rows
-    zero = pull.new_zeros(1, 1)
-    if beta < 1:
-        return pull, zero, floor, s + Q, l2
-    return (zero, push, floor, s - P, l2) if beta > 2 else rows
-
-# %% ../nbs/06b_weights.ipynb #e1fd3328
-def _forces(Hc, x, pull, push, floor, beta) -> tuple[Tensor, Tensor]:
-    "The pull and the push on each topic of (4), small `x` taken at `floor`."
-    y = torch.maximum(x, floor)
-    power = y.pow(beta - 2)
-    return _per_topic(Hc, pull * power), _per_topic(Hc, power.mul_(y if beta < 1 else x).mul_(push))
+def convex_bound(
+    terms: Terms,  # of equation (4)
+    here: Place,  # where the bound touches
+) -> Terms:  # of a convex problem; the same for beta from 1 to 2
+    "Replace the concave part of (4) by its tangent."
+    zero = terms.v.new_zeros(1, 1)
+    if terms.beta < 1:
+        return terms._replace(u=zero, l1=terms.l1 + here.q)
+    return terms._replace(v=zero, l1=terms.l1 - here.p) if terms.beta > 2 else terms
 
 # %% ../nbs/06b_weights.ipynb #3555a7fe
 def newton_rows(
-    Hc: Tensor,  # (b,L,k) float64, topics at the entries of each row, each entry in any unit; (1,L,k) for all rows
-    pull: Tensor,  # (b,L) float64, the entries, 0 where padded or missing
-    push: Tensor,  # (b,L) or (1,L), 1 where an entry is known, else 0; 0 for beta 1, where `s` has the push
-    s: Tensor,  # (b,k) or (k,) what a unit of each weight costs: an L1 penalty, for beta 1 also the topic's sum
-    l2: Tensor,  # (k,) weights of half its squares
-    beta: float = 1.0,  # any but 2
+    topics: Tensor,  # (b,L,k) float64, at the entries of each row, or (1,L,k) for all rows
+    terms: Terms,  # of equation (4), float64, in the units of the data; `floor` counts for beta below 1
     guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    least: float | Tensor = EPS,  # (b,L) the least `x` that powers see for beta below 1
     rounds: int = 1000,  # of Newton's method, at most
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
-    size = _size(Hc, pull, push, s, l2, beta)[:, None]
-    w = (_per_topic(Hc, pull + push) + s > 0).double() / Hc.shape[-1]  # what has none of the entries is not needed
+    size = row_sizes(topics, terms)[:, None]
+    needed = per_topic(topics, terms.v + terms.u) + terms.l1 > 0  # what has none of the entries is not
+    w = needed.double() / topics.shape[-1]
     w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
-    floor = torch.where((pull > 0) & (1 <= beta < 2), 0.0, least / size if beta < 1 else 1e-20)
-    unit, unit2 = ((size**power).clamp_max(1e200) for power in (1 - beta, 2 - beta))
-    rows = pull / size, push, floor, s * unit, l2 * unit2
-    far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if beta < 2 else 1e-12
-    W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(size[:, 0], dtype=torch.bool)
+    terms = in_row_units(terms, size)
+    far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if terms.beta < 2 else 1e-12
+    W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
     for _ in range(rounds):
-        x = _per_word(Hc, w)
-        P, Q = _forces(Hc, x, *rows[:3], beta)
-        cost = Q + rows[3] + rows[4] * w
-        far, before = _far(w, P, cost), far
-        more = moved & (far > 1e-13) & ((far > 1e-10) | (far < before / 2)) & (w.amax(1) > nothing)
+        here = look(topics, terms, w)
+        more = moved & (here.far > 1e-13) & ((here.far > 1e-10) | (here.far < far / 2)) & (w.amax(1) > nothing)
         if not more.any():
             break
-        Hc, w, x, P, Q, cost, far, todo, *rows = _pick(more, Hc, w, x, P, Q, cost, far, todo, *rows)
-        w, moved = _advance(Hc, w, x, P, cost, far, _bound(rows, P, Q, beta), beta)
-        W[todo] = w
+        topics, terms, here, todo = (of_rows(more, a) for a in (topics, terms, here, todo))
+        w, moved = newton_step(topics, convex_bound(terms, here), here)
+        W[todo], far = w, here.far
     return torch.where(W.amax(1, keepdim=True) > nothing, W, 0.0) * size
 
 # %% ../nbs/06b_weights.ipynb #71334a26
-def _problems(V: DataMatrix, Ht: Tensor, beta: float, size: int = 1 << 20):
-    "Yield (rows, topics, entries, how often each counts, cost of a unit of weight) for blocks of rows."
+def row_blocks(
+    V: DataMatrix,  # (n,m) data
+    Ht: Tensor,  # (m,k) float64, topics of sum 1
+    l1: Tensor,  # (k,) weights of the sum of W
+    l2: Tensor,  # (k,) weights of half the sum of squares of W
+    beta: float,  # any number but 2
+    size: int = 1 << 20,  # entries at a time
+):  # yields (b,) rows, their topics and their terms
+    "Go over the rows of `V` in blocks, as problems (4) in the units of the data."
+    prices = l1[None], l2[None]
     if beta == 1 or V.observed_only:
         V = V.to_csr()
         for rows, cols, v, mark in _padded(V, Ht.shape[1]):
-            Hc = Ht[cols]
+            topics, u, l1 = Ht[cols], mark.double(), prices[0]
             if beta == 1:
-                s = torch.maximum(_seen(1.0, Hc, mark, V), _per_topic(Hc, (v > 0).double()))
-                yield rows, Hc, v, v.new_zeros(1, 1), s
-            else:
-                yield rows, Hc, v, mark.double(), 0.0
+                s = torch.maximum(_seen(1.0, topics, mark, V), per_topic(topics, (v > 0).double()))
+                u, l1 = v.new_zeros(1, 1), s + l1
+            yield rows, topics, Terms(v, u, v.new_zeros(1, 1), l1, prices[1], beta)
         return
     for rows in torch.arange(V.shape[0], device=V.device).split(max(1, size // V.shape[1])):
         part = rows_of(V, slice(int(rows[0]), int(rows[-1]) + 1))
         v = part.V.to_dense().double()
         gaps = torch.zeros_like(v[:1]) if V.hidden is None else part.hidden.double()
         gaps = with_values(part, gaps).V.to_dense() if V.hidden is not None and V.is_sparse else gaps
-        yield rows, Ht[None], v, 1 - gaps, 0.0
+        yield rows, Ht[None], Terms(v, 1 - gaps, v.new_zeros(1, 1), *prices, beta)
+
+# %% ../nbs/06b_weights.ipynb #b5fdd3d8
+def in_word_units(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4), in the units of the data
+) -> tuple[Tensor, Terms]:  # of the same problem, with a floor under `x` for beta below 1
+    "Divide each word by its largest entry in any topic, which keeps rare ones in range."
+    v, u, beta = terms.v, terms.u, terms.beta
+    top = topics.amax(-1)
+    has = top > (0 if beta >= 1 else 1e-20)  # below 1 what has less stays below epsilon
+    unit = torch.where(has, top, 1.0)
+    largest = v.amax(1, keepdim=True)
+    floor = EPS * torch.where(largest > 0, 16 * largest, 1.0).clamp_max(1.0) / unit
+    v, u = torch.where(has, v, 0.0) * unit ** (beta - 1), u * unit**beta
+    return topics / unit[..., None], terms._replace(v=v, u=u, floor=floor)
 
 # %% ../nbs/06b_weights.ipynb #14674dee
-def solve_weights_newton(
+def solve_rows_newton(
     V: DataMatrix,  # (n,m) data
     H: Tensor,  # (k,m) components, 0 or more
     beta: float = 1.0,  # any number but 2
@@ -315,15 +480,9 @@ def solve_weights_newton(
         return W
     Ht = (H[alive].double() / s[:, None]).mT.contiguous()
     l1, l2 = (l1 / s).clamp_max(1e200), (l2 / s / s).clamp_max(1e200)
-    for rows, Hc, v, known, cost in _problems(V, Ht, beta):
-        top = Hc.amax(-1)
-        has = top > (0 if beta >= 1 else 1e-20)  # below 1 what has less stays below epsilon
-        unit = torch.where(has, top, 1.0)  # of each word: it keeps rare ones in range
-        pull, push = torch.where(has, v, 0.0) * unit ** (beta - 1), known * unit**beta
+    for rows, topics, terms in row_blocks(V, Ht, l1, l2, beta):
         near = None if guess is None else guess[rows][:, alive].double() * s
-        largest = v.amax(1, keepdim=True)
-        least = EPS * torch.where(largest > 0, 16 * largest, 1.0).clamp_max(1.0) / unit
-        found = newton_rows(Hc / unit[..., None], pull, push, cost + l1, l2, beta, near, least) / s
+        found = newton_rows(*in_word_units(topics, terms), near) / s
         W[rows[:, None], alive] = found.to(W.dtype)
     return W
 
@@ -339,5 +498,5 @@ def solve_rows(
     "Return weights for fixed `H`: the best ones for beta from 1 to 2, else a stationary point."
     check_beta(V, beta)
     if beta == 2:
-        return solve_weights(V, H, guess, l1, l2)
-    return solve_weights_newton(V, H, beta, l1, l2, guess if 1 <= beta < 2 else None)
+        return solve_rows_nnls(V, H, guess, l1, l2)
+    return solve_rows_newton(V, H, beta, l1, l2, guess if 1 <= beta < 2 else None)
