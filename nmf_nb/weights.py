@@ -124,7 +124,7 @@ def solve_rows_nnls(
     l1, l2 = l1 / length, l2 / length**2
     if V.hidden is not None or V.observed_only:
         return (nnls_with_gaps(V.to_csr(), unit, l1, l2) / length).to(H.dtype)
-    G, B = gram(unit.mT) + torch.diag(1e-12 + l2), V.double() @ unit - l1
+    G, B = gram(unit.mT) + torch.diag(1e-12 * len(H) + l2), V.double() @ unit - l1
     step = max(1, (1 << 19) // len(G) ** 2)
     near = [None] * len(B.split(step)) if guess is None else (guess.clamp_min(0) * length).split(step)
     return (torch.cat([nnls(G, b, w) for b, w in zip(B.split(step), near)]) / length).to(H.dtype)
