@@ -43,7 +43,7 @@ setup(
     ],
     python_requires=">=" + cfg["min_python"],
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
-    package_data={cfg["lib_path"]: ["datasets/*", "templates/*"]},
+    package_data={cfg["lib_path"]: ["datasets/*", "templates/*", "py.typed"]},
     install_requires=split(cfg.get("requirements", "")),
     extras_require={k.removesuffix("_requirements"): split(v) for k, v in cfg.items() if k.endswith("_requirements")},
     entry_points={

@@ -5,7 +5,10 @@ import importlib
 import inspect
 import json
 import re
+import shutil
 import sys
+import tarfile
+import zipfile
 from configparser import ConfigParser
 
 import pytest
@@ -239,10 +242,53 @@ def test_style(path):
             assert not re.search(r"/home/|/Users/|/root/|/tmp/| at 0x[0-9a-f]{6}", blob), f"cell {i}: a path or address"
 
 
-def test_constraints_pin_every_dependency():
+def settings():
     parser = ConfigParser(delimiters=["="])
     parser.read(ROOT / "settings.ini", encoding="utf-8")
-    cfg = parser["DEFAULT"]
+    return parser["DEFAULT"]
+
+
+def test_addresses_are_set_once():
+    "Who owns the repository and where the site stands is said in settings.ini; README, site and package take it from there"
+    cfg, generated = settings(), {"settings.ini", "README.md", "nbs/nbdev.yml", "nmf_nb/_modidx.py"}
+    written = text_files(
+        ROOT,
+        "*.md",
+        "*.ini",
+        "*.py",
+        "*.toml",
+        "*.txt",
+        "nbs/**/*.*y*",
+        "nmf_nb/*.py",
+        "tests/*.py",
+        "tools/*",
+        ".github/**/*.yaml",
+    )
+    for address in (cfg["git_url"], cfg["doc_host"], cfg["author_email"]):
+        assert {name for name, text in written.items() if address in text} <= generated
+
+
+def test_distributions_hold_what_they_need(copy, tmp_path):
+    "The source distribution has every notebook, test and tool; the wheel has the data, the templates and its types"
+    build = "from setuptools import build_meta as b; b.build_sdist(r'{0}'); b.build_wheel(r'{0}')"
+    result = run(sys.executable, "-c", build.format(tmp_path), cwd=copy)
+    shutil.rmtree(copy / "build", ignore_errors=True)
+    assert result.returncode == 0, result.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        source = {name.partition("/")[2] for name in archive.getnames()}
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        wheel = set(archive.namelist())
+    files = {
+        p.relative_to(ROOT).as_posix() for d in ("nbs", "tests", "tools", "nmf_nb") for p in (ROOT / d).rglob("*.*")
+    }
+    needed = {f for f in files if not re.search(r"\.pyc$|/\.|__pycache__|nmf_nb_topics", f) and (ROOT / f).is_file()}
+    assert needed | {"settings.ini", "constraints.txt", "pyproject.toml", "CHANGELOG.md"} <= source
+    assert {f for f in needed if f.startswith("nmf_nb/")} <= wheel
+    assert not [name for name in wheel if re.match("(nbs|tests|tools)/", name)]
+
+
+def test_constraints_pin_every_dependency():
+    cfg = settings()
     needed = {w for k, v in cfg.items() if k.endswith("requirements") for w in re.findall(r"[\w-]+(?=[=><]=)", v)}
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
     assert needed <= pins.keys()
