@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
+from email.utils import parsedate_tz
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +19,9 @@ else:  # names for the documentation; pandas is imported where it is used
     Categorical, DataFrame, Series = "pandas.Categorical", "pandas.DataFrame", "pandas.Series"
 
 # %% auto #0
-__all__ = ['class_groups', 'group_means', 'group_intervals', 'time_bins', 'columns_of', 'time_order', 'topic_distances',
-           'topic_tree', 'leaf_order', 'classical_scaling', 'topic_map']
+__all__ = ['class_groups', 'group_sizes', 'read_date', 'read_times', 'number_bins', 'calendar_bins', 'date_bins', 'time_bins',
+           'tells_time', 'columns_of', 'meta_values', 'groups_of', 'group_means', 'cluster_sums', 'group_intervals',
+           'time_order', 'topic_distances', 'topic_tree', 'leaf_order', 'classical_scaling', 'topic_map']
 
 # %% ../nbs/10a_groups.ipynb #ea548de9
 def class_groups(
@@ -37,43 +40,75 @@ def class_groups(
         return groups
     return groups.add_categories(sorted({missing} - set(groups.categories))).fillna(missing)
 
-# %% ../nbs/10a_groups.ipynb #e4c0eed9
-def group_means(
-    theta: np.ndarray,  # (n,k) shares of topics in documents
-    groups,  # n groups, in any order, as for `class_groups`
-) -> DataFrame:  # a row a group, sorted; a column a topic, counted from 1; NaN for an empty group
-    "Return the mean shares of topics in groups of documents, equation (1)."
-    from pandas import DataFrame, Index, RangeIndex
+# %% ../nbs/10a_groups.ipynb #7b8645fd
+def group_sizes(
+    groups,  # n groups, as for `class_groups`
+) -> np.ndarray:  # the number of documents of each group, in their order; 0 for an empty one
+    "Count the documents of each group."
+    groups = class_groups(groups)
+    return np.bincount(groups.codes[groups.codes >= 0], minlength=len(groups.categories))
 
-    theta, groups = np.asarray(theta, dtype=float), class_groups(groups)
-    if len(groups) != len(theta):
-        raise ValueError(f"{len(groups)} groups for {len(theta)} documents; there must be as many of each")
-    there, names = np.flatnonzero(groups.codes >= 0), Index(groups.categories, name="group")
-    G = csr_array((np.ones(len(there)), (groups.codes[there], there)), shape=(len(names), len(theta)))
-    size = np.bincount(groups.codes[there], minlength=len(names))[:, None]
-    means = np.where(size > 0, (G @ theta) / np.maximum(size, 1), np.nan)
-    return DataFrame(means, names, RangeIndex(1, theta.shape[1] + 1, name="topic"))
+# %% ../nbs/10a_groups.ipynb #0006838e
+_DATE = re.compile(r"([+-]?\d{4,6})(?:[-/.](\d\d?)(?:[-/.](\d\d?)(?:[T ] *(\d\d?)((?::\d\d){0,2}).*)?)?)?", re.ASCII)
+_OFFSET = re.compile(r"\d(?:[.,]\d+)? *(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE | re.ASCII)
 
-# %% ../nbs/10a_groups.ipynb #7133939f
-def group_intervals(
-    theta: np.ndarray,  # (n,k) shares of topics in documents
-    groups,  # n groups, as for `group_means`
-    draws: int = 200,  # samples, 1 or more
-    seed: int = 0,  # of the draws
-    level: float = 0.95,  # of the interval, 0 to 1
-) -> tuple[DataFrame, DataFrame]:  # low and high, as `group_means`; NaN for a group of less than two documents
-    "Return bootstrap intervals of the means of groups."
-    means, rng, code = group_means(theta, groups), np.random.default_rng(seed), class_groups(groups).codes
-    rows = np.argsort(code, kind="stable")[np.sum(code < 0) :]  # documents of a group stand together
-    sizes = np.bincount(code[rows], minlength=len(means))
-    starts, ordered = np.concatenate([[0], np.cumsum(sizes)]), np.asarray(theta, dtype=float)[rows]
-    first, size, samples = np.repeat(starts[:-1], sizes), np.repeat(sizes, sizes), np.empty((draws, *means.shape))
-    for sample in samples:
-        times = np.bincount(first + rng.integers(size), minlength=len(rows))  # how often each document is drawn
-        sample[:] = csr_array((times, np.arange(len(rows)), starts), (len(means), len(rows))) @ ordered
-    ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    ends = np.where(sizes[:, None] > 1, ends / np.maximum(sizes, 1)[:, None], np.nan)
-    return tuple(means * 0 + end for end in ends)
+
+def read_date(
+    value,  # a text, or a date of Python, numpy or pandas
+) -> np.datetime64:  # seconds, by the clock of its place; NaT if it is no date
+    "Read one date."
+    from pandas import Period
+
+    value = value.asfreq("s", "start") if isinstance(value, Period) else value
+    if isinstance(value, (date, np.datetime64)):
+        return np.datetime64(value.replace(tzinfo=None) if isinstance(value, datetime) else value).astype("M8[s]")
+    text = re.sub(r"(\d{4})-?Q([1-4])", lambda m: f"{m[1]}-{3 * int(m[2]) - 2}", str(value).strip())
+    try:
+        if part := _DATE.fullmatch(text):
+            year, month, day, hour, rest = part.groups()
+            if hour and not _OFFSET.fullmatch(text[part.end(5) - 1 :]):
+                return np.datetime64("NaT")
+            return np.datetime64(f"{year}-{int(month or 1):02}-{int(day or 1):02}T{int(hour or 0):02}{rest or ''}", "s")
+        if (mail := parsedate_tz(text) or parsedate_tz(f"{text} 00:00")) is not None:
+            return np.datetime64(datetime(*mail[:6]), "s")
+        return np.datetime64(datetime.fromisoformat(text).replace(tzinfo=None), "s")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return np.datetime64("NaT")
+
+# %% ../nbs/10a_groups.ipynb #30f46ddf
+def _number(value) -> float:
+    "A number, or a text that is one; truth values, spans of time and complex numbers are none."
+    if isinstance(value, (bool, np.bool_, np.datetime64, np.timedelta64)):
+        raise TypeError
+    return float(value)
+
+
+def read_times(
+    values,  # n numbers, dates or texts, some may be missing; a pandas Categorical is read by its values
+) -> np.ndarray:  # (n,) float64, or datetime64[s] by the clocks of their places; NaN or NaT where nothing is known
+    "Read a column as numbers, or else as dates."
+    from pandas import Series
+
+    values = Series(values).reset_index(drop=True).infer_objects()
+    if getattr(values.dtype, "kind", "") in "iuf":
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+    if getattr(values.dtype, "kind", "") == "M":
+        return values.dt.tz_localize(None).to_numpy("M8[s]")
+    there, values = values.notna(), values.astype(object).tolist()
+    there = [i for i, known in enumerate(there) if known and str(values[i]).strip()]
+    try:
+        numbers = np.full(len(values), np.nan)
+        numbers[there] = [_number(values[i]) for i in there]
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+    except (TypeError, ValueError, OverflowError):
+        times = np.full(len(values), np.datetime64("NaT", "s"))
+    for i in there:
+        value = values[i]
+        times[i] = read_date(int(value) if isinstance(value, float) and value % 1 == 0 else value)
+        if np.isnat(times[i]):
+            raise ValueError(f"{value!r} is no number, and no date such as 2001-05-17 or 17 May 2001 08:30 +0200")
+    return times
 
 # %% ../nbs/10a_groups.ipynb #965e086c
 def _place(x, step: float):
@@ -81,49 +116,69 @@ def _place(x, step: float):
     return np.floor(np.round(x / step, 9))
 
 
-def _number_bins(numbers: Series, most: int) -> Categorical:
-    "Numbers in steps, or as they are if they are few."
+def _span(start: float, step: float, whole: bool) -> int | str:
+    "The name of a bin."
+    if whole:
+        return int(start) if step == 1 else f"{start:.15g}{'–' if start >= 0 else ' to '}{start + step - 1:.15g}"
+    return f"{start:.12g} to {start + step:.12g}"
+
+
+def number_bins(
+    numbers: np.ndarray,  # (n,) NaN where missing, one known at least
+    most: int = 20,  # bins, 1 or more
+) -> Categorical:  # n values of an ordered axis
+    "Put numbers into equal steps, or leave them as they are if they are few."
     from pandas import Categorical
 
-    known = numbers.dropna()
-    whole, low, high = bool((known % 1 == 0).all()), known.min(), known.max()
-    if known.nunique() <= most and not (whole and high - low < most):
-        return Categorical(numbers, sorted(known.astype("int64" if whole else float).unique()), ordered=True)
-    least = 0 if whole else int(np.log10(high - low)) - 20
+    known = np.unique(numbers[~np.isnan(numbers)])
+    whole, low, high = bool((known % 1 == 0).all()), known[0], known[-1]
+    if len(known) <= most and not (whole and high - low < most):
+        code = np.where(np.isnan(numbers), -1, np.searchsorted(known, numbers))
+        return Categorical.from_codes(code, [int(x) if whole else float(x) for x in known], ordered=True)
+    least = max(int(np.floor(np.log10(max(high / most - low / most, 1e-300)))), 0 if whole else -300)
     steps = (s * 10.0**e for e in range(least, 310) for s in (1, 2, 5))
     step = next(step for step in steps if _place(high, step) - _place(low, step) < most)
     first, last = int(_place(low, step)), int(_place(high, step))
     names = [_span(a * step, step, whole) for a in range(first, last + 1)]
-    code = (_place(numbers, step) - first).fillna(-1).astype(int)
+    code = np.where(np.isnan(numbers), -1, _place(np.nan_to_num(numbers, nan=low), step) - first).astype(int)
     return Categorical.from_codes(code, names, ordered=True)
 
-
-def _span(start: float, step: float, whole: bool) -> int | str:
-    "The name of a bin."
-    if whole:
-        return int(start) if step == 1 else f"{start:.0f}{'–' if start >= 0 else ' to '}{start + step - 1:.0f}"
-    return f"{start:.12g} to {start + step:.12g}"
-
 # %% ../nbs/10a_groups.ipynb #cf648dc6
-_WRITTEN = {"Q": "%YQ%q", "M": "%Y-%m", "W": "%Y-%m-%d", "D": "%Y-%m-%d", "h": "%Y-%m-%d %H:00"}
+_STEPS = {"quarter": (3, "M"), "month": (1, "M"), "week": (7, "D"), "day": (1, "D"), "hour": (1, "h"), "minute": (1, "m")}
 
 
-def _date_bins(dates: Series, most: int) -> Categorical:
-    "Dates in the calendar's steps: as many as are allowed and hold documents, the coarsest of these."
-    from pandas import Categorical, PeriodIndex, period_range
+def calendar_bins(
+    dates: np.ndarray,  # (n,) datetime64, NaT where missing, one known at least
+    step: str,  # "quarter", "month", "week", "day", "hour" or "minute"
+    most: int,  # bins
+) -> Categorical | None:  # n values of an ordered axis; None if there would be more bins
+    "Put dates into steps of the calendar."
+    from pandas import Categorical
 
-    found = [_number_bins(dates.dt.year.astype(float), most)]
-    for step, written in _WRITTEN.items():
-        periods = PeriodIndex(dates.dt.to_period(step))
-        if (periods.max() - periods.min()).n < most:
-            steps = period_range(periods.min(), periods.max(), freq=step)
-            names = [p.start_time.strftime(written) if step == "W" else p.strftime(written) for p in steps]
-            found.append(Categorical.from_codes(steps.get_indexer(periods), names, ordered=True))
-    return max(found, key=lambda c: len(set(c.codes) - {-1}))
+    (length, unit), shift = _STEPS[step], 3 if step == "week" else 0  # 1 January 1970, day 0, was a Thursday
+    number = (dates.astype(f"M8[{unit}]").astype(np.int64) + shift) // length
+    known = number[~np.isnat(dates)]
+    if known.max() - known.min() >= most:
+        return None
+    starts = np.arange(known.min(), known.max() + 1) * length - shift
+    names = [str(start).replace("T", " ") for start in starts.astype(f"M8[{unit}]")]
+    names = [f"{name[:-3]}Q{int(name[-2:]) // 3 + 1}" for name in names] if step == "quarter" else names
+    names = [f"{name}:00" for name in names] if step == "hour" else names
+    return Categorical.from_codes(np.where(np.isnat(dates), -1, number - known.min()), names, ordered=True)
+
+# %% ../nbs/10a_groups.ipynb #7e746546
+def date_bins(
+    dates: np.ndarray,  # (n,) datetime64, NaT where missing, one known at least
+    most: int = 20,  # bins, 1 or more
+) -> Categorical:  # n values of an ordered axis
+    "Put dates into years or into the calendar's steps: the coarsest that parts the documents most."
+    years = np.where(np.isnat(dates), np.nan, dates.astype("M8[Y]").astype(np.int64) + 1970.0)
+    found = [number_bins(years, most), *(calendar_bins(dates, step, most) for step in _STEPS)]
+    return max((bins for bins in found if bins is not None), key=lambda bins: np.count_nonzero(group_sizes(bins)))
 
 # %% ../nbs/10a_groups.ipynb #bcfd789a
 def time_bins(
-    values,  # n numbers or dates, some may be missing; a pandas Categorical with an order stays as it is
+    values,  # n numbers or dates of any kind, some may be missing; a pandas Categorical with an order stays as it is
     bins: int | None = None,  # at most so many; None is 20
 ) -> Categorical:  # n values of an ordered axis, missing where the value is
     "Put numbers or dates into bins."
@@ -134,53 +189,132 @@ def time_bins(
     most = 20 if bins is None else bins
     if not isinstance(most, (int, np.integer)) or most < 1:
         raise ValueError(f"bins={bins!r}; it must be a whole number, 1 or more")
-    moments = _moments(values)
-    if not moments.notna().any():
-        return Categorical([None] * len(moments), [], ordered=True)
-    return (_date_bins if moments.dtype.kind == "M" else _number_bins)(moments, most)
+    times = read_times(values)
+    if np.isnan(times).all():  # of NaT too
+        return Categorical([None] * len(times), [], ordered=True)
+    return (date_bins if times.dtype.kind == "M" else number_bins)(times, most)
 
-
-def _moments(values) -> Series:
-    "Values as numbers, or as dates; what is missing or infinite is NaN or NaT."
-    from pandas import PeriodDtype, Series, to_datetime, to_numeric
-
-    values = Series(values).reset_index(drop=True)
-    values = values.dt.to_timestamp() if isinstance(values.dtype, PeriodDtype) else values
-    if values.dtype.kind != "M":
-        values = values.astype(object).where(values.notna(), None)
-        numbers = to_numeric(values, errors="coerce")
-        if numbers.notna().equals(values.notna()):
-            return numbers.astype("float64").replace([np.inf, -np.inf], np.nan)
-        dates = to_datetime(values.map(str, na_action="ignore"), errors="coerce", utc=True, format="ISO8601")
-        if (wrong := values[values.notna() & dates.isna()]).size:
-            raise ValueError(f"{wrong.iloc[0]!r} is no number, and no date such as 2001-05-17")
-        values = dates
-    return values.dt.tz_localize(None)
+# %% ../nbs/10a_groups.ipynb #8fcb5705
+def tells_time(
+    column: Series,  # n values; its name counts
+) -> bool:  # of dates, or of numbers under a name such as "year", "date", "time" or "month"
+    "Tell whether a column is an axis of time."
+    if getattr(column.dtype, "ordered", False):
+        return False
+    try:
+        times = read_times(column)
+    except ValueError:
+        return False
+    named = re.search(r"year|date|time|month", str(column.name), re.IGNORECASE)
+    return bool((times.dtype.kind == "M" or named) and not np.isnan(times).all())
 
 # %% ../nbs/10a_groups.ipynb #a066e956
 def columns_of(
     meta: DataFrame,  # one row a text
 ) -> tuple[list[str], list[str]]:  # names of columns that tell a time, and of those that tell a class
     "Return the columns that texts can be ordered or grouped by."
-    from pandas import to_datetime, to_numeric
-
     times, classes = [], []
     for name, column in meta.items():
-        timely = re.search(r"year|date|time|month", str(name), re.IGNORECASE)
-        number = to_numeric(column, errors="coerce") if column.dtype.kind != "M" else column
-        date = to_datetime(column.astype(str), errors="coerce", format="ISO8601") if timely else None
         known = column.dropna()
-        if len(known) and (column.dtype.kind == "M" or timely and (number.notna() | date.notna())[known.index].all()):
+        if tells_time(column):
             times.append(name)
         elif column.dtype.kind not in "iufcM" and 2 <= known.map(str).nunique() <= min(40, len(known) / 2):
             classes.append(name)
     return times, classes
 
+# %% ../nbs/10a_groups.ipynb #a7bde5ac
+def meta_values(
+    meta: DataFrame,  # one row a text
+    by,  # the name of a column, or a value for each text
+    what: str = "by",  # the name of the argument, for errors
+) -> Series:  # n values, with the column's name
+    "Return a column of what is known of the documents, or the values given."
+    from pandas import Series
+
+    values = Series(by) if np.ndim(by) else meta[by] if by in meta else None
+    if values is None or values.ndim > 1:
+        known = ", ".join(map(str, meta)) or "no column"
+        raise ValueError(f"{what}={by!r}; it must be one column of meta_ ({known}) or a value for each document")
+    if len(values) != len(meta):
+        raise ValueError(f"{what} has {len(values)} values; there are {len(meta)} documents, and each must have one")
+    return values.reset_index(drop=True)
+
+# %% ../nbs/10a_groups.ipynb #ff6621aa
+def groups_of(
+    values,  # n values, such as a column: its name counts, see `tells_time`
+    bins: int | None = None,  # at most so many bins; None is 20 of a time, and as many classes as there are
+) -> Categorical:  # n values: bins of time or numbers, or classes
+    "Put documents into bins of time or into classes, as their values ask for."
+    from pandas import Series
+
+    values = Series(values)
+    axis = getattr(values.dtype, "kind", "") in "iufM" or tells_time(values)
+    return time_bins(values, bins) if axis or bins is not None else class_groups(values)
+
+# %% ../nbs/10a_groups.ipynb #e4c0eed9
+def group_means(
+    theta: np.ndarray,  # (n,k) shares of topics in documents
+    groups,  # n groups, in any order, as for `class_groups`
+) -> DataFrame:  # a row a group, sorted; a column a topic, counted from 1; NaN for an empty group
+    "Return the mean shares of topics in groups of documents, equation (3)."
+    from pandas import DataFrame, Index, RangeIndex
+
+    theta, groups = np.asarray(theta, dtype=float), class_groups(groups)
+    if len(groups) != len(theta):
+        raise ValueError(f"{len(groups)} groups for {len(theta)} documents; there must be as many of each")
+    there, names = np.flatnonzero(groups.codes >= 0), Index(groups.categories, name="group")
+    G = csr_array((np.ones(len(there)), (groups.codes[there], there)), shape=(len(names), len(theta)))
+    size = group_sizes(groups)[:, None]
+    means = np.where(size > 0, (G @ theta) / np.maximum(size, 1), np.nan)
+    return DataFrame(means, names, RangeIndex(1, theta.shape[1] + 1, name="topic"))
+
+# %% ../nbs/10a_groups.ipynb #d29e83f1
+def cluster_sums(
+    theta: np.ndarray,  # (n,k) shares of topics in documents
+    groups,  # n groups, as for `group_means`
+    cluster=None,  # n clusters; a document without one is a cluster of its own, and with None each is
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # of c clusters: (c,) code of the group, (c,) documents, (c,k) sum
+    "Sum the shares of topics in each cluster of each group."
+    theta, code, n = np.asarray(theta, dtype=float), class_groups(groups).codes.astype(int), len(theta)
+    own = np.arange(n)
+    if cluster is not None:
+        clusters = class_groups(cluster).codes.astype(int)
+        if len(clusters) != n:
+            raise ValueError(f"cluster has {len(clusters)} values; there are {n} documents, and each must have one")
+        own = np.where(clusters < 0, n + own, clusters)
+    there = np.flatnonzero(code >= 0)  # a cluster of two groups is one in each
+    pairs, at, size = np.unique(code[there] * 2 * n + own[there], return_inverse=True, return_counts=True)
+    G = csr_array((np.ones(len(there)), (at, np.arange(len(there)))), (len(pairs), len(there)))
+    return pairs // max(2 * n, 1), size, G @ theta[there]
+
+# %% ../nbs/10a_groups.ipynb #7133939f
+def group_intervals(
+    theta: np.ndarray,  # (n,k) shares of topics in documents
+    groups,  # n groups, as for `group_means`
+    draws: int = 200,  # samples, 1 or more
+    seed: int = 0,  # of the draws
+    level: float = 0.95,  # of the interval, between 0 and 1
+    cluster=None,  # n clusters that are drawn whole, such as the speech of each passage; None draws documents
+) -> tuple[DataFrame, DataFrame]:  # low and high, as `group_means`; NaN for a group of less than two clusters
+    "Return bootstrap intervals of the means of groups, equation (4)."
+    if not (draws >= 1 and 0 < level < 1):
+        raise ValueError(f"draws={draws!r}, level={level!r}; draws must be 1 or more, and level between 0 and 1")
+    means, rng = group_means(theta, groups), np.random.default_rng(seed)
+    group, size, sums = cluster_sums(theta, groups, cluster)
+    many = np.bincount(group, minlength=len(means))  # clusters of each group, which stand together
+    starts, samples = np.concatenate([[0], np.cumsum(many)]), np.full((draws, *means.shape), np.nan)
+    for sample in samples:
+        times = np.bincount(starts[group] + rng.integers(many[group]), minlength=len(group))  # t of equation (4)
+        drawn = csr_array((times, np.arange(len(group)), starts), (len(means), len(group)))
+        sample[many > 0] = ((drawn @ sums) / np.maximum(drawn @ size, 1)[:, None])[many > 0]
+    ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return tuple(means * 0 + np.where(many[:, None] > 1, end, np.nan) for end in ends)
+
 # %% ../nbs/10a_groups.ipynb #262403d4
 def time_order(
     means: np.ndarray,  # (t,k) mean shares of topics in bins of time, NaN for an empty bin: see `group_means`
 ) -> np.ndarray:  # (k,) topics, counted from 0, those of early times first
-    "Return the order of topics by their centre of mass, equation (2)."
+    "Return the order of topics by their centre of mass, equation (5)."
     A = np.nan_to_num(np.asarray(means, dtype=float))
     mass, centre = A.sum(axis=0), np.full(A.shape[1], np.inf)
     np.divide(np.arange(len(A)) @ A, mass, out=centre, where=mass > 0)
@@ -190,7 +324,7 @@ def time_order(
 def topic_distances(
     phi: np.ndarray,  # (k,m) words in topics; rows sum to 1, or are zero for a topic without words
 ) -> np.ndarray:  # (k,k) 0 (equal) to 1 (no word in common), symmetric; a topic without words is 1 from all others
-    "Return the square roots of the Jensen-Shannon divergences, equation (3)."
+    "Return the square roots of the Jensen-Shannon divergences, equation (6)."
     from scipy.special import entr
 
     phi = np.column_stack([phi, 1 - np.sum(phi, axis=1)]).clip(0)  # the last column: no word at all
@@ -222,7 +356,7 @@ def leaf_order(
 def classical_scaling(
     D: np.ndarray,  # (k,k) distances
 ) -> tuple[np.ndarray, float]:  # (k,2) coordinates, and the share of the variance that they explain, 0 to 1
-    "Place points in the plane so that their distances are near `D`, equation (4)."
+    "Place points in the plane so that their distances are near `D`, equation (7)."
     k = len(D)
     J = np.eye(k) - 1 / k
     values, U = np.linalg.eigh(-0.5 * J @ (D * D) @ J)
