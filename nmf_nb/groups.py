@@ -21,7 +21,7 @@ else:  # names for the documentation; pandas is imported where it is used
 # %% auto #0
 __all__ = ['class_groups', 'group_sizes', 'read_date', 'read_times', 'number_bins', 'calendar_bins', 'date_bins', 'time_bins',
            'tells_time', 'columns_of', 'meta_values', 'groups_of', 'group_means', 'cluster_sums', 'group_intervals',
-           'time_order', 'topic_distances', 'topic_tree', 'leaf_order', 'classical_scaling', 'topic_map']
+           'draws_note', 'time_order', 'topic_distances', 'topic_tree', 'leaf_order', 'classical_scaling', 'topic_map']
 
 # %% ../nbs/10a_groups.ipynb #ea548de9
 def class_groups(
@@ -40,7 +40,7 @@ def class_groups(
         return groups
     return groups.add_categories(sorted({missing} - set(groups.categories))).fillna(missing)
 
-# %% ../nbs/10a_groups.ipynb #7b8645fd
+# %% ../nbs/10a_groups.ipynb #70cc1f5c
 def group_sizes(
     groups,  # n groups, as for `class_groups`
 ) -> np.ndarray:  # the number of documents of each group, in their order; 0 for an empty one
@@ -48,7 +48,7 @@ def group_sizes(
     groups = class_groups(groups)
     return np.bincount(groups.codes[groups.codes >= 0], minlength=len(groups.categories))
 
-# %% ../nbs/10a_groups.ipynb #0006838e
+# %% ../nbs/10a_groups.ipynb #54c1790f
 _DATE = re.compile(r"([+-]?\d{4,6})(?:[-/.](\d\d?)(?:[-/.](\d\d?)(?:[T ] *(\d\d?)((?::\d\d){0,2}).*)?)?)?", re.ASCII)
 _OFFSET = re.compile(r"\d(?:[.,]\d+)? *(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE | re.ASCII)
 
@@ -75,7 +75,7 @@ def read_date(
     except (ValueError, TypeError, IndexError, OverflowError):
         return np.datetime64("NaT")
 
-# %% ../nbs/10a_groups.ipynb #30f46ddf
+# %% ../nbs/10a_groups.ipynb #aca4214b
 def _number(value) -> float:
     "A number, or a text that is one; truth values, spans of time and complex numbers are none."
     if isinstance(value, (bool, np.bool_, np.datetime64, np.timedelta64)):
@@ -144,7 +144,14 @@ def number_bins(
     return Categorical.from_codes(code, names, ordered=True)
 
 # %% ../nbs/10a_groups.ipynb #cf648dc6
-_STEPS = {"quarter": (3, "M"), "month": (1, "M"), "week": (7, "D"), "day": (1, "D"), "hour": (1, "h"), "minute": (1, "m")}
+_STEPS = {
+    "quarter": (3, "M"),
+    "month": (1, "M"),
+    "week": (7, "D"),
+    "day": (1, "D"),
+    "hour": (1, "h"),
+    "minute": (1, "m"),
+}
 
 
 def calendar_bins(
@@ -166,7 +173,7 @@ def calendar_bins(
     names = [f"{name}:00" for name in names] if step == "hour" else names
     return Categorical.from_codes(np.where(np.isnat(dates), -1, number - known.min()), names, ordered=True)
 
-# %% ../nbs/10a_groups.ipynb #7e746546
+# %% ../nbs/10a_groups.ipynb #daea96b8
 def date_bins(
     dates: np.ndarray,  # (n,) datetime64, NaT where missing, one known at least
     most: int = 20,  # bins, 1 or more
@@ -194,7 +201,7 @@ def time_bins(
         return Categorical([None] * len(times), [], ordered=True)
     return (date_bins if times.dtype.kind == "M" else number_bins)(times, most)
 
-# %% ../nbs/10a_groups.ipynb #8fcb5705
+# %% ../nbs/10a_groups.ipynb #6d0e015a
 def tells_time(
     column: Series,  # n values; its name counts
 ) -> bool:  # of dates, or of numbers under a name such as "year", "date", "time" or "month"
@@ -222,7 +229,7 @@ def columns_of(
             classes.append(name)
     return times, classes
 
-# %% ../nbs/10a_groups.ipynb #a7bde5ac
+# %% ../nbs/10a_groups.ipynb #6128252c
 def meta_values(
     meta: DataFrame,  # one row a text
     by,  # the name of a column, or a value for each text
@@ -232,14 +239,16 @@ def meta_values(
     from pandas import Series
 
     values = Series(by) if np.ndim(by) else meta[by] if by in meta else None
-    if values is None or values.ndim > 1:
+    if values is None:
         known = ", ".join(map(str, meta)) or "no column"
-        raise ValueError(f"{what}={by!r}; it must be one column of meta_ ({known}) or a value for each document")
+        raise ValueError(f"{what}={by!r}; it must be a column of meta_ ({known}) or a value for each document")
+    if values.ndim > 1:
+        raise ValueError(f"{what}={by!r}; meta_ has more than one column of this name: give them names of their own")
     if len(values) != len(meta):
         raise ValueError(f"{what} has {len(values)} values; there are {len(meta)} documents, and each must have one")
     return values.reset_index(drop=True)
 
-# %% ../nbs/10a_groups.ipynb #ff6621aa
+# %% ../nbs/10a_groups.ipynb #ee7598b0
 def groups_of(
     values,  # n values, such as a column: its name counts, see `tells_time`
     bins: int | None = None,  # at most so many bins; None is 20 of a time, and as many classes as there are
@@ -268,7 +277,7 @@ def group_means(
     means = np.where(size > 0, (G @ theta) / np.maximum(size, 1), np.nan)
     return DataFrame(means, names, RangeIndex(1, theta.shape[1] + 1, name="topic"))
 
-# %% ../nbs/10a_groups.ipynb #d29e83f1
+# %% ../nbs/10a_groups.ipynb #e2200241
 def cluster_sums(
     theta: np.ndarray,  # (n,k) shares of topics in documents
     groups,  # n groups, as for `group_means`
@@ -309,6 +318,16 @@ def group_intervals(
         sample[many > 0] = ((drawn @ sums) / np.maximum(drawn @ size, 1)[:, None])[many > 0]
     ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return tuple(means * 0 + np.where(many[:, None] > 1, end, np.nan) for end in ends)
+
+# %% ../nbs/10a_groups.ipynb #b5b39fbd
+def draws_note(
+    draws: int = 200,  # as in `group_intervals`
+    level: float = 0.95,  # of the interval
+    cluster=None,  # the name of a column, or n clusters; None for documents
+) -> str:  # for a caption
+    "Say what was drawn for an interval."
+    what = "documents" if cluster is None else "whole clusters" if np.ndim(cluster) else f"whole clusters by {cluster}"
+    return f"middle {100 * level:.4g} % of the means of {draws} draws of {what}"
 
 # %% ../nbs/10a_groups.ipynb #262403d4
 def time_order(

@@ -10,16 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
-from .groups import class_groups, group_intervals, group_means, time_bins, time_order
-from .groups import topic_distances, topic_map, topic_tree
+from .groups import class_groups, draws_note, group_intervals, group_means, group_sizes, meta_values
+from .groups import time_bins, time_order, topic_distances, topic_map, topic_tree
 from .measures import main_topic, rows_to_one, top_indices
 from .view import TopicView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 else:  # names for the documentation; these libraries are imported where they are used
-    Axes, DataFrame, Series = "matplotlib.Axes", "pandas.DataFrame", "pandas.Series"
+    Axes, DataFrame = "matplotlib.Axes", "pandas.DataFrame"
 
 # %% auto #0
 __all__ = ['style', 'strongest', 'plot_factorisation', 'plot_top_words', 'plot_over_time', 'plot_by_class', 'plot_documents',
@@ -139,18 +139,6 @@ def _panels(n: int, ax, height: float, columns: int = 4, **options) -> list:
         raise ValueError(f"ax has {len(axes)} axes for {n} topics; there must be as many of each")
     return axes
 
-
-def _values(tm: TopicView, by) -> Series:
-    "A column of what is known of the documents, or the values given."
-    from pandas import Series
-
-    if np.ndim(by):
-        return Series(by).reset_index(drop=True)
-    if by not in tm.meta_:
-        known = ", ".join(map(str, tm.meta_)) or "no column"
-        raise ValueError(f"by={by!r}; it must be a column of meta_ ({known}) or a value for each document")
-    return tm.meta_[by].reset_index(drop=True)
-
 # %% ../nbs/11_plot.ipynb #4c1bd986
 def plot_top_words(
     tm: TopicView,  # or a `TopicModel`
@@ -202,7 +190,7 @@ def _thin(names, most: int = 30) -> list[str]:
     "Every so many names; no more than fit."
     return [_plain(name, 22) if i % -(-len(names) // most) == 0 else "" for i, name in enumerate(names)]
 
-
+# %% ../nbs/11_plot.ipynb #5c2af562
 def _time_heat(means: DataFrame, names: list[str], ax) -> Axes:
     "Topics by time, those of early times first."
     A, order = means.to_numpy().T, time_order(means)
@@ -221,7 +209,7 @@ def _line(ax, parts, i: int, colour: str, dashes: str = "-", name: str | None = 
     ax.tick_params(labelsize=7)
 
 
-def _lines_together(parts, names: list[str], ax) -> Axes:
+def _lines_together(parts, names: list[str], ax, note: str) -> Axes:
     "Draw all topics in one picture."
     from matplotlib import rcParams
 
@@ -229,11 +217,12 @@ def _lines_together(parts, names: list[str], ax) -> Axes:
     for i, name in enumerate(names):
         _line(ax, parts, i, colours[i % len(colours)], ("-", "--", ":", "-.")[i % 4], name)
     ax.set_xticks(range(len(parts[0])), _thin(parts[0].index), rotation=90)
+    ax.set_xlabel(note, fontsize=7)
     ax.legend(fontsize=7, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 
-def _lines_apart(parts, names: list[str], ax) -> list[Axes]:
+def _lines_apart(parts, names: list[str], ax, note: str) -> list[Axes]:
     "Draw a panel for each topic, all with the same axes."
     axes = _panels(len(names), ax, 1.1, sharex=True, sharey=True)
     for i, (panel, name) in enumerate(zip(axes, names)):
@@ -241,6 +230,7 @@ def _lines_apart(parts, names: list[str], ax) -> list[Axes]:
         panel.set_xticks(range(len(parts[0])), _thin(parts[0].index, 5), rotation=90)
         panel.set_title(_plain(name, 24), fontsize=7, loc="left", pad=3)
         panel.tick_params(axis="x", length=0)
+    axes[0].figure.supxlabel(note, fontsize=7) if ax is None else axes[-1].set_xlabel(note, fontsize=7)
     return axes
 
 # %% ../nbs/11_plot.ipynb #e5229c26
@@ -251,19 +241,22 @@ def plot_over_time(
     kind: str = "heat",  # "heat", or "lines" with the bands of `group_intervals`
     topics: list[int | str] | None = None,  # numbers, counted from 1, or labels; None takes all
     ax: Axes | list[Axes] | None = None,  # None makes a figure; lines may have one for each topic
+    cluster: str | list | None = None,  # a column of `meta_`, or n values: drawn whole for the bands; None draws documents
 ) -> Axes | list[Axes]:  # lines of more than seven topics have one for each
     "Draw how the mean shares of topics change over time."
     if kind not in ("heat", "lines"):
         raise ValueError(f"kind={kind!r}; it must be 'heat' or 'lines'")
-    chosen, times = _chosen(tm, topics), time_bins(_values(tm, by), bins)
+    chosen, times = _chosen(tm, topics), time_bins(meta_values(tm.meta_, by), bins)
     if not len(times.categories):
         raise ValueError(f"by={by!r}; no document has a time")
     theta, names = tm.doc_topics_[:, chosen], _names(tm, chosen)
     means = group_means(theta, times)
     if kind == "heat":
         return _time_heat(means, names, ax)
-    together = np.ndim(ax) == 0 and (ax is not None or len(names) <= 7)
-    return (_lines_together if together else _lines_apart)((means, *group_intervals(theta, times)), names, ax)
+    clusters = None if cluster is None else meta_values(tm.meta_, cluster, "cluster")
+    parts = (means, *group_intervals(theta, times, cluster=clusters))
+    draw = _lines_together if np.ndim(ax) == 0 and (ax is not None or len(names) <= 7) else _lines_apart
+    return draw(parts, names, ax, f"bands: {draws_note(cluster=cluster)}")
 
 # %% ../nbs/11_plot.ipynb #284c1541
 def plot_by_class(
@@ -273,8 +266,8 @@ def plot_by_class(
     ax: Axes | None = None,  # None makes a figure
 ) -> Axes:
     "Draw the mean shares of topics in classes of documents."
-    classes = class_groups(_values(tm, by))
-    names, size = classes.categories, np.bincount(classes.codes[classes.codes >= 0], minlength=len(classes.categories))
+    classes = class_groups(meta_values(tm.meta_, by))
+    names, size = classes.categories, group_sizes(classes)
     if not size.any():
         raise ValueError(f"by={by!r}; no document has a class")
     kept = np.sort(np.argsort(-size, kind="stable")[: min(most, np.sum(size > 0))])
@@ -400,6 +393,15 @@ def plot_loss(
     ax.yaxis.set_major_formatter("{x:,.5g}")
     return ax
 
+# %% ../nbs/11_plot.ipynb #438456c4
+def _extra(name: str):
+    "A library that comes with the extra for pictures."
+    try:
+        return import_module(name)
+    except ImportError:
+        package = name.partition(".")[0]
+        raise ImportError(f'{package} is not installed; get it with pip install "nmf_nb[plots]"') from None
+
 # %% ../nbs/11_plot.ipynb #978ee418
 def to_plotly(
     tm: TopicView,  # or a `TopicModel`
@@ -417,15 +419,6 @@ def to_plotly(
     said = f"The map shows {100 * explained:.0f} % of the differences"
     figure.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
     return figure.add_annotation(text=said, x=0, y=0, xref="paper", yref="paper", showarrow=False)
-
-
-def _extra(name: str):
-    "A library that comes with the extra for pictures."
-    try:
-        return import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise ImportError(f'{package} is not installed; get it with pip install "nmf_nb[plots]"') from None
 
 # %% ../nbs/11_plot.ipynb #d5ccc400
 def to_pyldavis(
