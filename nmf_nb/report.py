@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .files import write_whole
-from .groups import class_groups, classical_scaling, columns_of, leaf_order, time_order, topic_distances
+from .groups import class_groups, classical_scaling, columns_of, draws_note, group_intervals, group_means
+from .groups import group_sizes, leaf_order, meta_values, time_bins, time_order, topic_distances
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
     from .view import TopicView
 else:  # names for the documentation; these libraries are imported where they are used
-    DataFrame, Series = "pandas.DataFrame", "pandas.Series"
+    DataFrame = "pandas.DataFrame"
     TopicView = "nmf_nb.view.TopicView"
 
 # %% auto #0
-__all__ = ['meta_views', 'shown_docs', 'report_data', 'report_html', 'report']
+__all__ = ['meta_views', 'shown_docs', 'topic_course', 'report_data', 'report_html', 'report']
 
 # %% ../nbs/12_report.ipynb #b7100c8a
 _PICTURES = {c: 0x2400 + c for c in range(32) if c not in (9, 10, 13)} | {127: 0x2421}
@@ -75,62 +76,7 @@ def _word_parts(phi: np.ndarray, words: np.ndarray, least: float = 1e-4) -> dict
             kept[word] = [(int(j), _digits(row[j], 3)) for j in np.flatnonzero(row >= least)]
     return {"words": list(kept), "topics": list(kept.values())}
 
-# %% ../nbs/12_report.ipynb #de6d2c64
-def _ordinals(dates: Series) -> tuple[Series, callable]:
-    "Whole numbers that count years, months or days, and how to write one."
-    months = dates.dt.year * 12 + dates.dt.month - 1
-    if dates.dt.year.nunique() > 2:
-        return dates.dt.year, lambda i: str(int(i))
-    if months.nunique() > 2:
-        return months, lambda i: f"{int(i) // 12}-{int(i) % 12 + 1:02}"
-    first = dates.min().normalize()
-    return (dates - first).dt.days, lambda i: str((first + np.timedelta64(int(i), "D")).date())
-
-
-def _steps(whole: Series, write: callable, most: int) -> tuple[np.ndarray, list[str]]:
-    "The bin of each whole number, -1 for a missing one, and the names of the bins."
-    low, high = int(whole.min()), int(whole.max())
-    step = next(s * 10**e for e in range(20) for s in (1, 2, 5) if (high - low) // (s * 10**e) < most)
-    starts = range(low // step * step, high + 1, step)
-    names = [write(a) if step == 1 else f"{write(a)}\u2013{write(a + step - 1)}" for a in starts]
-    return np.where(whole.isna(), -1, whole.fillna(low) // step - low // step).astype(int), names
-
-# %% ../nbs/12_report.ipynb #27b04f43
-def _numbers(values: Series) -> Series:
-    "A column as numbers, whole or not, NaN for what is none."
-    from pandas import to_numeric
-
-    return to_numeric(values, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
-
-
-def _bins(values: Series, most: int = 24) -> tuple[np.ndarray, list[str]]:
-    "The bin of each document, -1 for none, and the names of the bins."
-    from pandas import qcut, to_datetime
-
-    numbers = _numbers(values) if values.dtype.kind != "M" else values.isna().astype(float) * np.nan
-    if numbers.notna().sum() < values.notna().sum():
-        texts = values if values.dtype.kind == "M" else values.astype(str)
-        dates = to_datetime(texts, errors="coerce", utc=True, format="ISO8601").dt.tz_localize(None)
-        return _steps(*_ordinals(dates), most)
-    if (numbers.dropna() % 1 == 0).all():
-        return _steps(numbers, lambda i: str(int(i)), most)
-    cut = qcut(numbers, 10, duplicates="drop")
-    return cut.cat.codes.to_numpy(), [f"{i.left:.4g} to {i.right:.4g}" for i in cut.cat.categories]
-
 # %% ../nbs/12_report.ipynb #4022e8b2
-def meta_views(
-    theta: np.ndarray,  # (n,k) shares of topics in documents
-    meta: DataFrame,  # n rows
-    most: int = 6,  # views
-) -> list[dict]:  # name, kind "time" or "class", columns, counts, and shares (k,columns), NaN without documents
-    "Return the mean share of each topic over the columns of `meta` that tell a time or a class."
-    meta = _tidy(meta)
-    times, classes = columns_of(meta)
-    found = [("time", n, *_bins(meta[n])) for n in times]
-    found += [("class", n, *_classes(meta[n])) for n in classes]
-    return [_view(theta, *v) for v in found if 2 <= len(v[3]) <= 40][:most]
-
-
 def _tidy(meta: DataFrame) -> DataFrame:
     "Columns of different names, their texts clean."
     from pandas import DataFrame
@@ -142,19 +88,22 @@ def _tidy(meta: DataFrame) -> DataFrame:
     return DataFrame(clean, columns=meta.columns)
 
 
-def _view(theta: np.ndarray, kind: str, name: object, codes: np.ndarray, columns: list[str]) -> dict:
-    "The mean share of each topic in the documents of each column."
-    there = codes >= 0
-    counts = np.bincount(codes[there], minlength=len(columns))
-    sums = np.array([np.bincount(codes[there], t, len(columns)) for t in theta[there].T])
-    shares = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return {"name": str(name), "kind": kind, "columns": columns, "counts": counts, "shares": shares}
-
-
-def _classes(values: Series) -> tuple[np.ndarray, list[str]]:
-    "The class of each document and the names of the classes."
-    classes = class_groups(values, missing="(missing)")
-    return classes.codes, list(map(str, classes.categories))
+def meta_views(
+    theta: np.ndarray,  # (n,k) shares of topics in documents
+    meta: DataFrame,  # n rows
+    most: int = 6,  # views
+) -> list[dict]:  # name, kind "time" or "class", columns, counts, groups, and shares (k,columns), NaN without documents
+    "Return the mean share of each topic over the columns of `meta` that tell a time or a class."
+    meta = _tidy(meta)
+    times, classes = columns_of(meta)
+    found = [("time", n, time_bins(meta[n])) for n in times]
+    found += [("class", n, class_groups(meta[n], missing="(missing)")) for n in classes]
+    return [
+        {"name": str(name), "kind": kind, "columns": list(map(str, groups.categories)), "groups": groups}
+        | {"counts": group_sizes(groups), "shares": group_means(theta, groups).to_numpy().T}
+        for kind, name, groups in found
+        if 2 <= len(groups.categories) <= 40
+    ][:most]
 
 # %% ../nbs/12_report.ipynb #87b62df1
 def shown_docs(
@@ -331,11 +280,32 @@ def _shown(docs: dict, n: int) -> list[str]:
         lines.append(f"Texts are cut after {max(map(len, docs['texts'])):,} characters.")
     return lines
 
+# %% ../nbs/12_report.ipynb #417de7b6
+def _rounded(A: np.ndarray) -> list[list]:
+    "Rows of numbers with four digits, None for NaN."
+    return [[_digits(x, 4) if x == x else None for x in row] for row in A.tolist()]
+
+
+def topic_course(
+    theta: np.ndarray,  # (n,k) shares of topics in documents
+    views: list[dict],  # from `meta_views`
+    cluster=None,  # n clusters that are drawn whole; None draws documents
+    note: str = "",  # what was drawn
+) -> dict | None:  # name, columns, and shares, low and high, a row a topic; None without a view over time
+    "Collect how each topic went through the first column that tells a time."
+    for v in views:
+        if v["kind"] == "time":
+            low, high = (end.to_numpy().T for end in group_intervals(theta, v["groups"], cluster=cluster))
+            parts = {"shares": _rounded(v["shares"]), "low": _rounded(low), "high": _rounded(high)}
+            return {"name": _clean(v["name"]), "columns": [_clean(c) for c in v["columns"]], "note": note, **parts}
+    return None
+
 # %% ../nbs/12_report.ipynb #c633365f
 def report_data(
     tm: TopicView,  # or a `TopicModel`
     most_docs: int = 3000,  # documents in the browser
     most_chars: int = 3_000_000,  # of text in all
+    cluster: str | list | None = None,  # a column of `meta_`, or n values: drawn whole for the bands over time
 ) -> dict:  # "page", what the template shows, and "browser", what the script reads; numbers and texts only
     "Collect what the page holds."
     topics, D = _topics(tm), topic_distances(tm.topic_words_)
@@ -353,16 +323,10 @@ def report_data(
     }
     words = [[(_clean(w), *x) for w, *x in row] for row in _slider_words(tm.topic_words_, tm.words_, tm.word_share_)]
     browser = {"topics": [{name: t[name] for name in ("label", "facts")} for t in topics], "words": words}
-    browser |= {"course": _course(views), "marks": _word_parts(tm.topic_words_, tm.words_), "docs": docs}
+    clusters = None if cluster is None else meta_values(tm.meta_, cluster, "cluster")
+    course = topic_course(tm.doc_topics_, views, clusters, f"Band: {draws_note(cluster=cluster)}.")
+    browser |= {"course": course, "marks": _word_parts(tm.topic_words_, tm.words_), "docs": docs}
     return {"page": page, "browser": browser}
-
-
-def _course(views: list[dict]) -> dict | None:
-    "The first view over time, for the script."
-    for v in views:
-        if v["kind"] == "time":
-            shares = [[_digits(x, 4) if x == x else None for x in row] for row in v["shares"].tolist()]
-            return {"name": _clean(v["name"]), "columns": v["columns"], "shares": shares}
 
 # %% ../nbs/12_report.ipynb #257a9ecf
 def _packed(value: object) -> str:
@@ -392,11 +356,12 @@ def report_html(
     title: str | None = None,  # None takes "Topics"
     date: str | None = None,  # shown at the end
     most_docs: int = 3000,  # documents in the browser
+    cluster: str | list | None = None,  # a column of `meta_`, or n values: drawn whole for the bands over time
 ) -> str:  # a whole HTML page
     "Make the page."
     from jinja2 import Environment, StrictUndefined
 
-    data = report_data(tm, most_docs)
+    data = report_data(tm, most_docs, cluster=cluster)
     template = (files("nmf_nb") / "templates" / "report.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(template)
     values = {"title": _clean(title or "Topics"), "date": _clean(date or ""), "data": _packed(data["browser"])}
@@ -409,8 +374,9 @@ def report(
     title: str | None = None,  # None takes "Topics"
     date: str | None = None,  # shown at the end; without it the same model makes the same bytes
     most_docs: int = 3000,  # documents in the browser
+    cluster: str | list | None = None,  # a column of `meta_`, or n values: drawn whole for the bands over time
 ) -> Path:  # of the file
     "Write the page into one file."
     with write_whole(path) as file:  # a place that cannot be written to is refused before the work
-        file.write(report_html(tm, title, date, most_docs).encode())
+        file.write(report_html(tm, title, date, most_docs, cluster).encode())
     return Path(path)

@@ -508,10 +508,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         bins: int | None = None,  # for numbers and dates
         draws: int = 200,  # of the bootstrap
         level: float = 0.95,  # of the intervals
+        cluster=None,  # a column of `meta_`, or a value for each document: drawn whole; None draws documents
     ) -> DataFrame:  # one row for each group and topic: group, topic, share, low, high, label
         "Return the shares of the topics in groups of documents."
         check_is_fitted(self)
-        return topics_by(self.view_, by, bins, draws, level)
+        return topics_by(self.view_, by, bins, draws, level, cluster)
 
     def documents(self) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, text
         "Return all documents with their main topic."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .files import write_whole
-from .groups import group_intervals, group_means, time_bins
+from .groups import group_intervals, group_means, groups_of, meta_values
 from .measures import exclusivity, frex, main_topic, normalise, relevance, top_words, topic_table, word_shares
 
 if TYPE_CHECKING:
@@ -387,24 +387,16 @@ def flags(
 def topics_by(
     tm: TopicView,  # or a `TopicModel`
     by,  # a column of `meta_`, or a value for each document
-    bins: int | None = None,  # for numbers and dates
+    bins: int | None = None,  # at most so many, of numbers and dates: see `groups_of`
     draws: int = 200,  # of the bootstrap
     level: float = 0.95,  # of the intervals
+    cluster=None,  # a column of `meta_`, or a value for each document: drawn whole; None draws documents
 ) -> DataFrame:  # one row for each group and topic: group, topic, share, low, high, label
     "Return the shares of the topics in groups of documents."
-    from pandas import Series
-
-    if isinstance(by, str) and by not in tm.meta_:
-        raise ValueError(
-            f"by={by!r}; it must be a column of meta ({', '.join(map(str, tm.meta_))}) or a value for each document"
-        )
-    values = Series(tm.meta_[by] if isinstance(by, str) else list(by))
-    if len(values) != len(tm.docs_):
-        raise ValueError(f"by has {len(values)} values; there are {len(tm.docs_)} documents")
-    timely = values.dtype.kind in "M" or (values.dtype.kind in "iuf" and (bins or values.nunique() > 20))
-    groups = time_bins(values, bins) if timely else values
+    groups = groups_of(meta_values(tm.meta_, by), bins)
+    clusters = None if cluster is None else meta_values(tm.meta_, cluster, "cluster")
     means = group_means(tm.doc_topics_, groups)
-    low, high = group_intervals(tm.doc_topics_, groups, draws, 0, level)
+    low, high = group_intervals(tm.doc_topics_, groups, draws, 0, level, clusters)
     long = [A.set_axis(tm.topics_.index, axis=1).rename_axis("group").stack() for A in (means, low, high)]
     table = long[0].rename("share").to_frame().assign(low=long[1], high=long[2]).reset_index()
     table.columns = ["group", "topic", *table.columns[2:]]

@@ -57,17 +57,29 @@
     function drawCourse() {
       $("course").replaceChildren();
       if (!course) return;
-      const values = course.shares[chosen], top = Math.max(...values, 1e-9), step = 320 / Math.max(values.length - 1, 1);
-      const at = (v, i) => `${(10 + i * step).toFixed(1)} ${(70 - (55 * (v ?? 0)) / top).toFixed(1)}`;
-      const last = course.columns.length - 1, peak = values.indexOf(Math.max(...values));
-      const said = `Share over ${course.name}: at most ${percent(top)}, in ${course.columns[peak]}`;
+      const values = course.shares[chosen], low = course.low[chosen], high = course.high[chosen], last = values.length - 1;
+      const top = Math.max(...values, ...high, 1e-9), most = Math.max(...values), peak = values.indexOf(most);
+      const at = (v, i) => `${(10 + (320 * i) / Math.max(last, 1)).toFixed(1)} ${(70 - (55 * v) / top).toFixed(1)}`;
+      // points to be joined, and the runs of them: a time without documents, or without an interval, is a gap
+      const runs = (known) => known.reduce((all, there, i) => {
+        if (!there) return all;
+        if (i && known[i - 1]) all.at(-1).push(i);
+        else all.push([i]);
+        return all;
+      }, []);
+      const line = runs(values.map((v) => v !== null)).map((r) => `M${r.map((i) => at(values[i], i)).join("L")}${r.length > 1 ? "" : "h.1"}`);
+      const band = runs(low.map((v) => v !== null)).map((r) =>
+        `M${[...r.map((i) => at(high[i], i)), ...r.map((i) => at(low[i], i)).reverse()].join("L")}Z`);
+      const said = `Share over ${course.name}: at most ${percent(most)}, in ${course.columns[peak]}`;
       const text = (x, y, anchor, what) => make("svg:text", { x, y, "text-anchor": anchor }, what);
       $("course").append(make("p", {}, "Mean share over ", bdi(course.name)),
         make("svg:svg", { viewBox: "0 0 340 88", role: "img", "aria-label": said },
           make("svg:line", { x1: 10, x2: 330, y1: 70.5, y2: 70.5 }),
-          make("svg:path", { d: `M10 70L${values.map(at).join("L")}L${(10 + last * step).toFixed(1)} 70Z` }),
-          text(10, 11, "start", `${percent(top)} in ${course.columns[peak]}`),
-          text(10, 84, "start", course.columns[0]), text(330, 84, "end", course.columns[last])));
+          make("svg:path", { class: "band", d: band.join("") }),
+          make("svg:path", { d: line.join("") }),
+          text(10, 11, "start", `${percent(most)} in ${course.columns[peak]}`),
+          text(10, 84, "start", course.columns[0]), text(330, 84, "end", course.columns[last])),
+        make("p", { class: "hint" }, course.note));
     }
 
     function choose(j, byHand) {
