@@ -241,9 +241,7 @@ def plot_over_time(
     kind: str = "heat",  # "heat", or "lines" with the bands of `group_intervals`
     topics: list[int | str] | None = None,  # numbers, counted from 1, or labels; None takes all
     ax: Axes | list[Axes] | None = None,  # None makes a figure; lines may have one for each topic
-    cluster: str
-    | list
-    | None = None,  # a column of `meta_`, or n values: drawn whole for the bands; None draws documents
+    cluster: str | list | None = None,  # a column of `meta_`, or n values: drawn whole; None draws documents
 ) -> Axes | list[Axes]:  # lines of more than seven topics have one for each
     "Draw how the mean shares of topics change over time."
     if kind not in ("heat", "lines"):
