@@ -13,7 +13,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['FORMAT', 'LONGEST_HEADER', 'final_place', 'sync_folder', 'write_whole', 'Rule', 'one_of', 'whole_number',
+__all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'sync_folder', 'write_whole', 'Rule', 'one_of', 'whole_number',
            'real_number', 'string', 'optional', 'check_fields', 'TensorRule', 'check_tensors', 'checking', 'checksum',
-           'write_tensors', 'strict_json', 'read_tensors']
+           'write_tensors', 'strict_json', 'read_tensors', 'hold', 'inside', 'move_into_place', 'prepare',
+           'follow_journal', 'recover', 'write_together']
 
 # %% ../nbs/05b_files.ipynb #99d9c287
 def final_place(
@@ -78,7 +80,7 @@ def write_whole(
 ) -> Iterator[IO]:  # a file to write into
     "Give a file to write into, and put it in its place if the block ends without an error."
     target = final_place(path)
-    try:
+    with _named(path, ".writing-"):
         if target is None:
             with open(path, mode, **options) as file:
                 yield file
@@ -93,8 +95,15 @@ def write_whole(
                 shutil.copymode(target, whole)
             os.replace(whole, target)
             sync_folder(target.parent)
+
+
+@contextmanager
+def _named(path: str | Path, hidden: str | Path) -> Iterator[None]:
+    "Let an OSError in the block speak of `path`, not of no file or of a hidden one."
+    try:
+        yield
     except OSError as error:
-        if error.filename is None or ".writing-" in str(error.filename):
+        if error.filename is None or str(hidden) in str(error.filename):
             error.filename, error.filename2 = str(path), None
         raise
 
@@ -334,3 +343,202 @@ def read_tensors(
     if meta["nmf_nb"] != kind:
         raise ValueError(f"{path}: holds a {shorten(meta['nmf_nb'], 60)}, not a {kind}")
     return header, {name: A.to(device) for name, A in tensors.items()}
+
+# %% ../nbs/05b_files.ipynb #a5b7f1bc
+@contextmanager
+def hold(
+    folder: str | Path,  # that exists
+    wait: float = 0.0,  # seconds to wait for another process at most
+) -> Iterator[bool | None]:  # True; False where another process has it; None on a system without such locks
+    "Hold the lock of a folder while the block runs."
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    number, until = os.open(folder, os.O_RDONLY), time.monotonic() + wait
+    try:
+        while True:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                got = True
+            except BlockingIOError:
+                got = False
+            except OSError:  # some network folders
+                got = None
+            if got is not False or time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        yield got
+    finally:
+        os.close(number)  # which gives the lock back
+
+# %% ../nbs/05b_files.ipynb #be05fdd8
+def inside(
+    folder: str | Path,  # of files that belong together
+    name: str,  # of one of them, with "/" between folders
+) -> Path:  # the file to write, links followed
+    "Return the place of a file in `folder`; raise an OSError that names the file if it cannot be written."
+    path = Path(folder) / name
+    if not path.parent.exists() and not path.parent.is_symlink():
+        return path
+    target = final_place(path)
+    if target is None:
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file; move it away", str(path))
+    return target
+
+# %% ../nbs/05b_files.ipynb #6e2a8bd6
+_BELOW = Rule("a path inside", lambda v: type(v) is str and not Path(v).is_absolute() and ".." not in Path(v).parts)
+JOURNAL = {
+    "do": one_of("complete", "restore", "done"),
+    "new": [_BELOW],  # files that are written
+    "kept": [_BELOW],  # files that were there before
+    "gone": [_BELOW],  # those of them that are to be removed
+    "made": [_BELOW],  # folders that were not there before
+}
+
+# %% ../nbs/05b_files.ipynb #64dffa35
+def move_into_place(
+    source: Path,  # a whole file
+    target: Path,  # where it belongs
+) -> None:
+    "Move a file over another, between disks too."
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            error.filename, error.filename2 = str(target), None
+            raise
+        with open(source, "rb") as old, write_whole(target) as file:
+            shutil.copyfileobj(old, file)
+        os.remove(source)
+
+# %% ../nbs/05b_files.ipynb #760697f4
+def prepare(
+    stage: Path,  # the hidden folder
+    folder: Path,  # in which it is
+    writers: dict[str, Callable[[Path], None]],  # name of a file in the folder -> what writes it to a path
+    remove: Iterable[str] = (),  # names of files that go
+) -> None:
+    "Write the new files, keep the old ones, write the journal."
+    targets, gone = {name: inside(folder, name) for name in writers}, [n for n in remove if (folder / n).is_file()]
+    (stage / "new").mkdir()
+    for name, write in writers.items():
+        new = stage / "new" / name
+        new.parent.mkdir(parents=True, exist_ok=True)
+        with _named(folder / name, stage):
+            write(new)
+            with open(new, "rb+") as file:
+                os.fsync(file.fileno())
+        if targets[name].exists():
+            shutil.copymode(targets[name], new)
+    kept = {name: target for name, target in targets.items() if target.exists()} | {n: inside(folder, n) for n in gone}
+    for name, target in kept.items():
+        old = stage / "old" / name
+        old.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(target, old)
+        except OSError:
+            shutil.copy2(target, old)
+    made = sorted({str(Path(n).parent) for n in writers if not (folder / n).parent.exists()})
+    journal = {"do": "complete", "new": [*writers], "kept": [*kept], "gone": gone, "made": made}
+    with write_whole(stage / "journal") as file:
+        file.write(json.dumps(journal).encode())
+
+# %% ../nbs/05b_files.ipynb #df56cbf3
+def follow_journal(
+    stage: Path,  # the hidden folder
+    folder: Path,  # in which it is
+) -> str:  # what has become of the files: "completed", "restored", or "" if nothing was left to do
+    "Do what is left of a journal, and remove the hidden folder."
+    if not (stage / "journal").exists():  # the new files were not whole; the old ones are in their places
+        found = (stage / "new").exists()
+        shutil.rmtree(stage)
+        return "restored" if found else ""
+    journal = strict_json((stage / "journal").read_bytes())
+    check_fields(journal, JOURNAL, "the journal")
+    source = {"complete": ("new", journal["new"]), "restore": ("old", journal["kept"]), "done": ("new", [])}
+    part, names = source[journal["do"]]
+    for name in names:
+        if (stage / part / name).exists():  # else it was moved before
+            move_into_place(stage / part / name, inside(folder, name))
+    left = journal["gone"]
+    if journal["do"] == "restore":
+        left = [n for n in journal["new"] if n not in journal["kept"] and not (stage / "new" / n).exists()]
+    for name in left if journal["do"] != "done" else []:
+        inside(folder, name).unlink(missing_ok=True)
+    if journal["do"] == "restore":
+        _remove_empty([folder / name for name in journal["made"]])
+    for place in {inside(folder, name).parent for name in journal["new"]}:
+        if place.is_dir():
+            sync_folder(place)
+    _turn_journal(stage, "done")
+    for part in (stage / "new", stage / "old", stage):  # the journal last: what is left is then known to be rubbish
+        shutil.rmtree(part, ignore_errors=True)
+    return {"complete": "completed", "restore": "restored", "done": ""}[journal["do"]]
+
+
+def _turn_journal(stage: Path, word: str) -> None:
+    "Change what a journal says is to be done."
+    journal = strict_json((stage / "journal").read_bytes())
+    with write_whole(stage / "journal") as file:
+        file.write(json.dumps(journal | {"do": word}).encode())
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    "Remove folders that have nothing in them."
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            pass
+
+# %% ../nbs/05b_files.ipynb #22cb1eb6
+def recover(
+    folder: str | Path,  # in which `write_together` may have been killed
+) -> str:  # "completed", "restored", or "" if there was nothing to do
+    "Bring the files of a folder back in step, unless a process is still at work there."
+    if not Path(folder).is_dir() or not next(Path(folder).glob(".together-*"), None):
+        return ""
+    with hold(folder) as free:
+        return _recover(Path(folder)) if free else ""
+
+
+def _recover(folder: Path) -> str:
+    "Follow all journals in a folder that we hold, the oldest first."
+    said = ""
+    for stage in sorted(folder.glob(".together-*"), key=lambda path: path.stat().st_mtime_ns):
+        with checking(stage):
+            said = follow_journal(stage, folder) or said
+    return said
+
+# %% ../nbs/05b_files.ipynb #3c01b7d2
+def write_together(
+    writers: dict[str, Callable[[Path], None]],  # name of a file in the folder -> what writes it to a path
+    folder: str | Path,  # made where it is missing
+    remove: Iterable[str] = (),  # names of files that go, if they are there
+    wait: float = 60.0,  # seconds to wait for another process that writes there
+) -> str:  # what became of an earlier run that was killed: "completed", "restored" or ""
+    "Write files that belong together: all of them, or none."
+    folder = Path(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder, wait) as free:
+        if free is False:
+            raise OSError(errno.EBUSY, "another process is writing into it; wait until it is done", str(folder))
+        said = _recover(folder) if free else ""
+        stage = Path(tempfile.mkdtemp(dir=folder, prefix=".together-"))
+        try:
+            with _named(folder, stage):
+                prepare(stage, folder, writers, remove)
+                follow_journal(stage, folder)
+        except BaseException:
+            if (stage / "journal").exists() and strict_json((stage / "journal").read_bytes())["do"] == "complete":
+                _turn_journal(stage, "restore")
+            if stage.exists():
+                follow_journal(stage, folder)
+            if made:
+                _remove_empty([folder])
+            raise
+    return said
