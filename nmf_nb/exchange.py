@@ -17,7 +17,7 @@ from .linalg import DataMatrix, filled, gram
 from .train import iterate
 
 # %% auto #0
-__all__ = ['join_costs', 'residual_vectors', 'exchange', 'improve']
+__all__ = ['join_costs', 'residual_vectors', 'exchange', 'settle', 'improve']
 
 # %% ../nbs/06c_exchange.ipynb #baf9b543
 def join_costs(
@@ -70,6 +70,16 @@ def exchange(
     W[:, j], H[j] = sigma.sqrt() * a, sigma.sqrt() * b
     return State(W, H)
 
+# %% ../nbs/06c_exchange.ipynb #35b9fbc5
+def settle(
+    V: DataMatrix,  # (n,m) data
+    state: State,  # W and H, 0 or more
+    steps: int = 10,  # of HALS with extrapolation
+) -> tuple[State, Tensor]:  # the state after them, and half its squared error
+    "Take some steps from `state`, and measure where they end."
+    W, H, _ = next(islice(iterate(extrapolated_step, repeat(V), momentum(State(state.W, state.H))), steps, None))
+    return State(W, H), beta_divergence(V, W, H, 2)
+
 # %% ../nbs/06c_exchange.ipynb #00b9a371
 def improve(
     V: DataMatrix,  # (n,m) data
@@ -78,19 +88,13 @@ def improve(
     most: int = 50,  # exchanges at most
 ) -> State:  # at least as low
     "Exchange components as long as the squared error falls by it."
-    best, low = _settled(V, state, steps)
+    best, low = settle(V, state, steps)
     for _ in range(most):
         moved = exchange(V, best.W, best.H)
         if moved is None:
             break
-        found, f = _settled(V, moved, steps)
+        found, f = settle(V, moved, steps)
         if not f < low:
             break
         best, low = found, f
     return best
-
-
-def _settled(V: DataMatrix, state: State, steps: int) -> tuple[State, Tensor]:
-    "The state after some steps, and its objective."
-    W, H, _ = next(islice(iterate(extrapolated_step, repeat(V), momentum(State(state.W, state.H))), steps, None))
-    return State(W, H), beta_divergence(V, W, H, 2)
