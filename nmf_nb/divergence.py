@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, gram, inner, rows_of, sampled, scale_rows
+from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of', 'check_beta',
-           'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value']
+__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of',
+           'power_total', 'check_beta', 'entry_divergence', 'beta_divergence', 'Penalty', 'penalty_of', 'weighs',
+           'penalty_value', 'push_of_all', 'pull_push_H', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -30,12 +31,16 @@ def squared_error(
     return V.square_norm() - 2 * inner(V @ H.mT, W) + inner(gram(W.mT), gram(H))
 
 # %% ../nbs/01_divergence.ipynb #ce66c616
-def _squared_residual(V: DataMatrix, W: Tensor, H: Tensor, size: int = 1 << 22) -> Tensor:
-    "`|V - W H|^2` entry by entry in float64, at most `size` entries at a time."
+def residual_square(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (n,k)
+    H: Tensor,  # (k,m)
+    size: int = 1 << 22,  # entries of a block
+) -> Tensor:  # float64 scalar
+    "Return `|V - W H|^2` over the observed entries, entry by entry in float64, some rows at a time."
     W, H = W.double(), H.double()
-    step = max(1, size // V.shape[1])
-    blocks = [slice(i, min(i + step, V.shape[0])) for i in range(0, V.shape[0], step)]
-    return sum((rows_of(V, rows).V.to_dense().double() - W[rows] @ H).square().sum() for rows in blocks)
+    blocks = V.blocks(max(1, size // V.shape[1]))
+    return sum(((block.to_dense().double() - W[at] @ H) * block.observed()).square().sum() for at, block in blocks)
 
 # %% ../nbs/01_divergence.ipynb #70f1cf28
 def reconstruction_error(
@@ -45,10 +50,10 @@ def reconstruction_error(
 ) -> float:  # |V - W H|, 0 or more
     "Return the Frobenius error; sum the residual itself where the expansion would cancel."
     with torch.no_grad():
-        error = squared_error(V, W, H)
+        error = 2 * beta_divergence(V, W, H) if V.gaps else squared_error(V, W, H)
         unsure = 1e-10 if W.dtype is torch.float64 else 1e-3
         if error < unsure * V.square_norm():
-            error = _squared_residual(V, W, H)
+            error = residual_square(V, W, H)
     return error.sqrt().item()
 
 # %% ../nbs/01_divergence.ipynb #8b9e3a12
@@ -87,11 +92,22 @@ def beta_of(
 EPS = torch.finfo(torch.float32).eps  # the least W H that a negative power may see, as in scikit-learn
 
 
-def _power_sums(W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:  # (..., n)
-    "The sum of `(W H)^beta` over each row in float64, blocks of rows at a time."
+def power_total(
+    W: Tensor,  # (..., n, k), 0 or more
+    H: Tensor,  # (..., k, m), 0 or more
+    beta: float,  # above 0
+    row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+    size: int = 1 << 22,  # entries of a block
+) -> Tensor:  # (...) float64
+    "Return the sum of `(W H)^beta`: by sums for beta 1, by Gram matrices for 2, else over blocks of rows."
+    u = None if row_weight is None else row_weight.double()[..., None]
+    if beta == 1:
+        return ((W.double() if u is None else u * W).sum(-2) * H.double().sum(-1)).sum(-1)
+    if beta == 2:
+        return inner(gram((W if u is None else u.sqrt() * W).mT), gram(H))
     blocks = W.split(max(1, size // H.shape[-1]), dim=-2)
-    powers = ((w @ H).clamp_min(EPS if beta <= 0 else 0).pow(beta) for w in blocks)
-    return torch.cat([p.sum(-1, dtype=torch.float64) for p in powers], -1)
+    sums = torch.cat([(w @ H).pow(beta).sum(-1, dtype=torch.float64) for w in blocks], -1)
+    return (sums if u is None else u[..., 0] * sums).sum(-1)
 
 # %% ../nbs/01_divergence.ipynb #adfa1b40
 def check_beta(
@@ -101,31 +117,29 @@ def check_beta(
     "Raise ValueError where `beta` is 0 or less and an observed entry of `V` is 0."
     if beta > 0:
         return
-    seen = V.values if V.hidden is None else V.values[~V.hidden]
-    if (seen == 0).any() or not V.observed_only and V.values.numel() < math.prod(V.shape):
+    if (V.total(lambda v, x: v > 0) < V.count()).any():
         raise ValueError(
             "When beta_loss <= 0 and X contains zeros, the solver may diverge: "
             f"beta_loss={beta:g} is infinite where the data is 0; use one above 0, or add a small number to the data"
         )
 
 # %% ../nbs/01_divergence.ipynb #84e5099e
-def _each(v: Tensor, x: Tensor, beta: float) -> Tensor:
-    "Equation (6) for each pair of entries."
+def entry_divergence(
+    v: Tensor,  # entries of the data, 0 or more; above 0 for beta of 0 or less
+    x: Tensor,  # entries of the model, 0 or more
+    beta: float,  # any real number
+) -> Tensor:  # 0 or more, exactly 0 where both are equal
+    "Return equation (6) for each pair of entries."
     y = x.clamp_min(EPS) if beta < 2 else x
     if beta == 2:
         return (v - x).square() / 2
     if beta == 1:
-        return torch.xlogy(v, v / y) - v + x
-    if beta == 0:
-        return v / y - (v / y).log() - 1
-    z = torch.where(v > 0, y, x) if beta > 0 else y  # where data and model are 0 the divergence is 0
-    return v**beta / (beta * (beta - 1)) + z**beta / beta - v * y ** (beta - 1) / (beta - 1)
-
-
-def _total(V: DataMatrix, d: Tensor, u: Tensor | None) -> Tensor:
-    "The sum of numbers at the stored entries in float64, each row `u` times."
-    d = d if u is None else d * (u[V.row_index] if V.is_sparse else u[:, None]).to(d.dtype)
-    return d.sum((-1,) if V.is_sparse else (-2, -1), dtype=torch.float64)
+        d = torch.xlogy(v, v / y) - v + x
+    elif beta == 0:
+        d = v / y - (v / y).log() - 1
+    else:
+        d = v**beta / (beta * (beta - 1)) + (x if beta > 0 else y) ** beta / beta - v * y ** (beta - 1) / (beta - 1)
+    return torch.where(v == x, 0.0, d)
 
 # %% ../nbs/01_divergence.ipynb #24e1547a
 def beta_divergence(
@@ -133,27 +147,19 @@ def beta_divergence(
     W: Tensor,  # (..., n, k), 0 or more
     H: Tensor,  # (..., k, m), 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+    row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
 ) -> Tensor:  # (...) float64
     "Return the sum of equation (6) over all entries that are not missing."
     u = row_weight
-    if beta == 2 and u is not None:
-        s = u.sqrt().to(V.dtype)
-        return beta_divergence(scale_rows(V, s), s[:, None] * W, H)
-    if beta == 2 and V.hidden is None and not V.observed_only:
-        return 0.5 * squared_error(V, W, H)
-    v, x = V.values, sampled(V, W, H)
-    if V.observed_only or not V.is_sparse or beta <= 0:  # below 0 every entry is stored: see `check_beta`
-        d = _each(v, x, beta)
-        return _total(V, d if V.hidden is None else d.masked_fill(V.hidden, 0.0), u)
-    if beta == 2:  # a gap holds 0, which would cost half the square of x
-        return 0.5 * (squared_error(V, W, H) - x.masked_fill(~V.hidden, 0.0).double().square().sum(-1))
-    v, y = v if V.hidden is None else torch.where(V.hidden, x, v), x.clamp_min(EPS) if beta < 2 else x
-    if beta == 1:
-        sums = (W.double() if u is None else u.double()[:, None] * W).sum(-2)
-        return _total(V, torch.xlogy(v, v / y) - v, u) + (sums * H.double().sum(-1)).sum(-1)
-    stored, sums = v**beta / (beta * (beta - 1)) - v * y ** (beta - 1) / (beta - 1), _power_sums(W, H, beta)
-    return _total(V, stored, u) + (sums if u is None else u * sums).sum(-1) / beta
+    if beta == 2 and not V.gaps:
+        if u is None:
+            return 0.5 * squared_error(V, W, H)
+        norm, uW = V.total(lambda v, x: v.double().square(), None, None, u), u[..., None] * W.double()
+        return 0.5 * (norm - 2 * inner(V @ H.mT, uW) + power_total(W, H, 2, u))
+    if V.full or beta <= 0:  # below 0 every entry is stored: see `check_beta`
+        return V.total(lambda v, x: entry_divergence(v, x, beta), W, H, u)
+    stored = V.total(lambda v, x: entry_divergence(v, x, beta) - x**beta / beta, W, H, u)
+    return stored + power_total(W, H, beta, u) / beta
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):
@@ -206,3 +212,61 @@ def penalty_value(
     terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if weighs(l1) or weighs(l2)]
     rows = [(l1 * A.sum(-1, dtype=torch.float64), l2 / 2 * A.double().square().sum(-1)) for l1, l2, A in terms]
     return sum(a.sum(-1) + b.sum(-1) for a, b in rows)
+
+# %% ../nbs/01_divergence.ipynb #c7e15240
+def push_of_all(
+    left: Tensor,  # (..., n, k) W, its rows times their weight
+    W: Tensor,  # (..., n, k), 0 or more
+    H: Tensor,  # (..., k, m), 0 or more
+    beta: float,  # any real number
+    size: int = 1 << 22,  # entries of a block
+) -> Tensor:  # (..., k, m)
+    "Return `left^T (W H)^(beta - 1)` over blocks of rows."
+    blocks = zip(*(A.split(max(1, size // H.shape[-1]), dim=-2) for A in (left, W)))
+    return sum(a.mT @ (w @ H).clamp_min(EPS if beta < 1 else 0).pow(beta - 1) for a, w in blocks)
+
+# %% ../nbs/01_divergence.ipynb #89d8dbf6
+def pull_push_H(
+    V: DataMatrix,  # (n,m) data, 0 or more
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    H: Tensor,  # (..., k, m) components, 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
+    "Return the two parts of the gradient in `H`, equation (9)."
+    u = None if row_weight is None else row_weight.to(W.dtype)[..., None]
+    left = W if u is None else u * W
+    if beta == 2:
+        return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
+    floor = EPS if beta < 2 else 0.0
+    pull = (V.map(lambda v, x: v * x.clamp_min(floor) ** (beta - 2), W, H).T @ left).mT
+    if V.observed_only:
+        return pull, (V.map(lambda v, x: x.clamp_min(floor) ** (beta - 1), W, H).T @ left).mT
+    return pull, left.sum(-2)[..., None] if beta == 1 else push_of_all(left, W, H, beta)
+
+# %% ../nbs/01_divergence.ipynb #13a4a306
+def kkt_violation_H(
+    V: DataMatrix,  # (n,m) data, 0 or more
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    H: Tensor,  # (..., k, m) components, 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
+) -> Tensor:  # (..., k, m) 0 where the conditions hold
+    "Return the smaller of each entry and its scaled slope, equation (10)."
+    pull, push = pull_push_H(V, W, H, beta)
+    s = (W * W).sum(-2)[..., None] if beta == 2 else push.mean(-1, keepdim=True)
+    return torch.minimum(H, (push - pull + l1 + l2 * H) / (s + l2).clamp_min(torch.finfo(H.dtype).tiny))
+
+# %% ../nbs/01_divergence.ipynb #0384f395
+def kkt_residual(
+    V: DataMatrix,  # (n,m) data, 0 or more
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    H: Tensor,  # (..., k, m) components, 0 or more
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    penalty: Penalty = NO_PENALTY,  # on both factors
+) -> Tensor:  # (...) 0 or more, 0 at a stationary point
+    "Return the larger of the KKT residuals of both factors, equation (10)."
+    by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).abs().amax((-2, -1)) / H.amax((-2, -1)).clamp_min(EPS)
+    by_W = kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).abs().amax((-2, -1)) / W.amax((-2, -1)).clamp_min(EPS)
+    return torch.maximum(by_H, by_W)

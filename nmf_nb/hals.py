@@ -106,7 +106,7 @@ def extrapolated_step(
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype, before = state.memory, state.H.dtype, state.memory.objective
-    if V.hidden is not None or V.observed_only:  # the gaps are filled anew, so what the old factors cost is too
+    if V.gaps:  # the gaps are filled anew, so what the old factors cost is too
         before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
         V = filled(V, state.W, state.H)
     G, B = gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous()

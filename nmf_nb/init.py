@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from .linalg import DataMatrix, filled, gram, observed_mean, scale_rows
+from .linalg import DataMatrix, filled, gram
 from .state import State
 
 # %% auto #0
@@ -54,13 +54,14 @@ def random_starts(
     k: int,  # components, 1 or more
     batch: int,  # how many starts, 1 or more
     seed: int = 0,  # of the generator
-    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+    row_weight: Tensor | None = None,  # (n,) or (batch,n) 0 or more, how often each row counts; None: once
 ) -> State:  # W (batch,n,k), H (batch,k,m)
     "Draw a batch of `H` of the size of equation (1); compute each `W` by equation (2)."
     if k < 1 or batch < 1:
         raise ValueError(f"k={k}, batch={batch}; both must be 1 or more")
-    rng, std = torch.Generator().manual_seed(seed), max(math.sqrt(observed_mean(V, row_weight) / k), 1e-30)
-    H = torch.stack([half_normal((k, V.shape[1]), std, rng, V) for _ in range(batch)])
+    stds = (V.mean(row_weight) / k).sqrt().clamp_min(1e-30).expand(batch).tolist()
+    rng = torch.Generator().manual_seed(seed)
+    H = torch.stack([half_normal((k, V.shape[1]), std, rng, V) for std in stds])
     return State(weights_for(V, H), H)
 
 # %% ../nbs/02_init.ipynb #8b7ab6c8
@@ -84,10 +85,11 @@ def randomised_svd(
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
     "Return the largest singular values of `V`, its rows times the root of their weight, and their vectors, nearly."
-    (n, m), mean, s = V.shape, observed_mean(V, row_weight), V.values.new_ones(V.shape[0])
+    (n, m), mean = V.shape, V.mean(row_weight).item()
+    s = torch.ones(n, dtype=V.dtype, device=V.device)
     if row_weight is not None:
         s = row_weight.sqrt().to(V.dtype)
-        V = scale_rows(V, s)
+        V = V.scaled(s)
     V = filled(V, mean * s[:, None], torch.ones_like(s[:1]).expand(1, m))  # missing entries stand at the mean
     rng = torch.Generator().manual_seed(seed)
     Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
@@ -138,7 +140,7 @@ def _complete(V: DataMatrix, W: Tensor, H: Tensor, sigma: Tensor, k: int, seed: 
     lacking = k - len(sigma)
     if not lacking and not gone.any():
         return W, H
-    size = max(math.sqrt(observed_mean(V, u) / k), 1e-30)
+    size = max(math.sqrt(V.mean(u) / k), 1e-30)
     drawn = half_normal((k, V.shape[1]), size, torch.Generator().manual_seed(seed), V)
     gone = torch.cat([gone, gone.new_ones(lacking)])
     H = torch.where(gone[:, None], drawn, torch.cat([H, drawn[len(sigma) :]]))
@@ -150,7 +152,7 @@ def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str, u: Tensor |
     "Replace entries that are zero, or nearly, as `nndsvd` says."
     if fill not in ("zero", "mean", "random"):
         raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
-    mean = observed_mean(V, u)
+    mean = V.mean(u).item()
     value = {"zero": 0.0, "mean": mean, "random": mean / 100}[fill]
     small = H < 1e-6
     W.masked_fill_(W < 1e-6, value)

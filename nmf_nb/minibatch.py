@@ -29,7 +29,8 @@ from .exchange import improve
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
-from .mu import mu_exponent, mu_parts_H, mu_step, mu_step_H
+from .divergence import pull_push_H
+from .mu import mu_exponent, mu_step, mu_step_H
 from .problem import make_problem, measure, scaled_data, two_to
 from .train import Look, Progress, check_finite, iterate
 
@@ -77,7 +78,7 @@ def stream_step(
         push = push.add_(mass * (l1 + l2 * H)) if weighs(l1) or weighs(l2) else push
         new = torch.div(P, push.clamp_(min=least), out=push).pow_(gamma).mul_(H)
     else:
-        pull, push = mu_parts_H(V, W, H, beta)
+        pull, push = pull_push_H(V, W, H, beta)
         push = push + b * (l1 + l2 * H) if weighs(l1) or weighs(l2) else push
         P, Q = (root * push, push) if stream.steps == 0 else (stream.P, stream.Q)
         P, Q, mass = (pull * root).add_(P, alpha=rho), push + rho * Q, 0.0

@@ -9,38 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold_
 
-from .divergence import EPS, NO_PENALTY, Penalty, weighs
+from .divergence import NO_PENALTY, Penalty, pull_push_H, weighs
 from .state import State
-from .linalg import DataMatrix, filled, gram, sampled, with_values
+from .linalg import DataMatrix
 
 # %% auto #0
-__all__ = ['mu_parts_H', 'mu_exponent', 'mu_step_H', 'mu_step', 'kkt_violation_H', 'kkt_residual']
-
-# %% ../nbs/04_mu.ipynb #c7e15240
-def _push(left: Tensor, W: Tensor, H: Tensor, beta: float, size: int = 1 << 22) -> Tensor:
-    "`left^T (W H)^(beta - 1)` over blocks of rows, the powers of numbers below EPS taken at EPS where they are negative."
-    blocks = zip(*(A.split(max(1, size // H.shape[-1]), dim=-2) for A in (left, W)))
-    return sum(a.mT @ (w @ H).clamp_min(EPS if beta < 1 else 0).pow(beta - 1) for a, w in blocks)
-
-# %% ../nbs/04_mu.ipynb #89d8dbf6
-def mu_parts_H(
-    V: DataMatrix,  # (n,m) data, 0 or more
-    W: Tensor,  # (..., n, k) weights, 0 or more
-    H: Tensor,  # (..., k, m) components, 0 or more
-    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
-) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
-    "Return the two parts of the gradient in `H`, equation (1)."
-    u = None if row_weight is None else row_weight.to(W.dtype)[:, None]
-    left = W if u is None else u * W
-    if beta == 2:
-        return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
-    x = sampled(V, W, H)
-    v, y = V.values if V.hidden is None else torch.where(V.hidden, x, V.values), x.clamp_min(EPS) if beta < 2 else x
-    pull = (with_values(V, v * y ** (beta - 2)).T @ left).mT
-    if V.observed_only:
-        return pull, (with_values(V, y ** (beta - 1)).T @ left).mT
-    return pull, left.sum(-2)[..., None] if beta == 1 else _push(left, W, H, beta)
+__all__ = ['mu_exponent', 'mu_step_H', 'mu_step']
 
 # %% ../nbs/04_mu.ipynb #0cefdc32
 def mu_exponent(
@@ -65,7 +39,7 @@ def mu_step_H(
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> Tensor:  # (..., k, m) updated components
     "Apply one multiplicative update to `H`, equations (3) and (4)."
-    pull, push = mu_parts_H(V, W, H, beta, row_weight)
+    pull, push = pull_push_H(V, W, H, beta, row_weight)
     push = push + l1 + l2 * H if weighs(l1) or weighs(l2) else push
     t = pull.div_(push.clamp_min(torch.finfo(H.dtype).tiny)).masked_fill_(push <= 0, 1.0)
     gamma = mu_exponent(beta, l2)
@@ -86,30 +60,3 @@ def mu_step(
     H = mu_step_H(V, W, state.H, beta, penalty.l1_H, penalty.l2_H, row_weight)
     H[..., :fixed, :] = state.H[..., :fixed, :]  # each entry descends by itself, so the others may stay
     return State(W, H)
-
-# %% ../nbs/04_mu.ipynb #13a4a306
-def kkt_violation_H(
-    V: DataMatrix,  # (n,m) data, 0 or more
-    W: Tensor,  # (..., n, k) weights, 0 or more
-    H: Tensor,  # (..., k, m) components, 0 or more
-    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
-    l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
-) -> Tensor:  # (..., k, m) 0 where the conditions hold
-    "Return the smaller of each entry and its scaled slope, equation (5)."
-    pull, push = mu_parts_H(V, W, H, beta)
-    s = (W * W).sum(-2)[..., None] if beta == 2 else push.mean(-1, keepdim=True)
-    return torch.minimum(H, (push - pull + l1 + l2 * H) / (s + l2).clamp_min(torch.finfo(H.dtype).tiny))
-
-# %% ../nbs/04_mu.ipynb #0384f395
-def kkt_residual(
-    V: DataMatrix,  # (n,m) data, 0 or more
-    W: Tensor,  # (..., n, k) weights, 0 or more
-    H: Tensor,  # (..., k, m) components, 0 or more
-    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    penalty: Penalty = NO_PENALTY,  # on both factors
-) -> Tensor:  # (...) 0 or more, 0 at a stationary point
-    "Return the larger of the KKT residuals of both factors, equation (5)."
-    by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).abs().amax((-2, -1)) / H.amax((-2, -1)).clamp_min(EPS)
-    by_W = kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).abs().amax((-2, -1)) / W.amax((-2, -1)).clamp_min(EPS)
-    return torch.maximum(by_H, by_W)

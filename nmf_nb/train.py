@@ -24,7 +24,7 @@ from .divergence import beta_divergence
 from .files import read_tensors, write_tensors
 from .hals import Momentum
 from .linalg import DataMatrix
-from .mu import kkt_residual
+from .divergence import kkt_residual
 from .state import State, members, stacked
 
 # %% auto #0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .divergence import EPS, check_beta
 from .linalg import DataMatrix, gram, rows_of, with_values
-from .mu import kkt_violation_H
+from .divergence import kkt_violation_H
 
 # %% auto #0
 __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'active_set', 'nnls', 'solve_rows_nnls', 'nnls_with_gaps', 'Terms',

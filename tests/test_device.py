@@ -8,12 +8,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nmf_nb.divergence import Penalty, beta_divergence, penalty_value, squared_error
+from nmf_nb.divergence import Penalty, beta_divergence, kkt_residual, penalty_value, squared_error
 from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.linalg import DenseMatrix
 from nmf_nb.minibatch import batch_weights, stream_start, stream_step
-from nmf_nb.mu import kkt_residual, mu_step
+from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
 

@@ -8,12 +8,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from nmf_nb.divergence import beta_divergence
+from nmf_nb.divergence import beta_divergence, kkt_residual
 from nmf_nb.gradient import pgd_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.init import nndsvd, random_start
 from nmf_nb.linalg import data_matrix
-from nmf_nb.mu import kkt_residual, mu_step
+from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
 
