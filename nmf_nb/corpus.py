@@ -5,6 +5,7 @@
 # %% ../nbs/09_corpus.ipynb #d6ee4735
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -12,9 +13,11 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain, islice
 from numbers import Integral
 from pathlib import Path
 from textwrap import shorten
@@ -32,7 +35,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     TfidfVectorizer = "sklearn.TfidfVectorizer"
 
 # %% auto #0
-__all__ = ['CorpusError', 'Corpus', 'split_passages', 'to_passages', 'load_corpus', 'tfidf']
+__all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
+           'read_lines', 'to_text', 'from_table', 'ending', 'TextStream', 'read_csv', 'grouped', 'read_jsonl',
+           'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups', 'load_packaged',
+           'load_corpus', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -57,8 +63,11 @@ class Corpus:
 _SENTENCE_END = re.compile(r"""([.!?…][")'’”»]*\s+)["'(“‘«¿¡]*(\w)""")
 
 
-def _pieces(text: str, n_words: int) -> list[str]:
-    "The sentences of a text, white space included; one of over `n_words` words in pieces of so many."
+def split_sentences(
+    text: str,  # of any length
+    n_words: int,  # words in a sentence at most
+) -> list[str]:  # joined they are `text` again
+    "Cut a text into its sentences, white space included; cut one of over `n_words` words in pieces of so many."
     ends = [m.end(1) for m in _SENTENCE_END.finditer(text) if not m[2].islower()]
     sentences = [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)])]
     words = re.compile(rf"(?:\s*\S+\s*){{1,{n_words}}}|\s+")
@@ -72,7 +81,7 @@ def split_passages(
 ) -> list[str]:  # passages, in order; nothing is lost but white space at their ends
     "Cut `text` into passages of whole sentences."
     passages, current, count = [], [], 0
-    for piece in _pieces(text, 2 * n_words):
+    for piece in split_sentences(text, 2 * n_words):
         current.append(piece)
         count += len(piece.split())
         if count >= n_words:
@@ -97,100 +106,247 @@ def to_passages(
     return Corpus([passage for c in cut for passage in c], meta, corpus.name)
 
 # %% ../nbs/09_corpus.ipynb #53585979
-def _read_utf8(path: Path) -> str:
-    "The text of a file; an error that names the first bad byte if it is not UTF-8."
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise CorpusError(f"{path}: not a whole gzip file ({error}); fetch or compress it again") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+def read_blocks(
+    path: str | Path,  # of a text file, compressed if its name ends in .gz
+    size: int = 1 << 20,  # bytes at a time, at most
+) -> Iterator[str]:  # its text, in order
+    "Read a file as UTF-8; raise a CorpusError that names the first byte that is wrong."
+    decoder, done, started = codecs.getincrementaldecoder("utf-8")(), 0, False
+    zipped = Path(path).suffix.lower() == ".gz"
+    with open(path, "rb") as raw, gzip.open(raw) if zipped else nullcontext(raw) as file:
+        while True:
+            try:
+                block = file.read1(size)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise CorpusError(f"{path}: not a whole gzip file ({error}); fetch or compress it again") from None
+            except OSError as error:
+                raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the disk, or copy it") from None
+            if done == 0 and block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise CorpusError(f"{path}: UTF-16, not UTF-8 at byte 0; save the file as UTF-8")
+            if b"\0" in block:
+                raise CorpusError(f"{path}: a zero byte at byte {done + block.index(0)}; save the file as UTF-8")
+            before = done - len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                wrong = before + error.start
+                raise CorpusError(f"{path}: not UTF-8 at byte {wrong}; save the file as UTF-8") from None
+            text = text if started else text.removeprefix("\ufeff")
+            started, done = started or bool(text), done + len(block)
+            if text:
+                yield text
+            if not block:
+                return
 
 # %% ../nbs/09_corpus.ipynb #5a353d50
-def _lines(path: Path) -> list[str]:
-    "The lines of a file; no other character than a line end parts them."
-    return re.split(r"\r\n|\r|\n", _read_utf8(path))
+def read_lines(
+    path: str | Path,  # of a text file
+    size: int = 1 << 20,  # bytes at a time, at most
+) -> Iterator[tuple[int, str]]:  # number, from 1, and the line without its end
+    "Read a file line by line."
+    newlines, rest, number = io.IncrementalNewlineDecoder(None, translate=True), "", 0
+    for text in chain(read_blocks(path, size), [""]):
+        *lines, rest = (rest + newlines.decode(text, final=not text)).split("\n")
+        for line in lines:
+            number += 1
+            yield number, line
+    if rest:
+        yield number + 1, rest
 
 # %% ../nbs/09_corpus.ipynb #7361805a
-def _from_table(table: DataFrame, path: Path, text_column: str) -> Corpus:
-    "A corpus from one column of a table, the others as meta."
+def to_text(
+    value,  # a cell
+) -> str:
+    "Return the text of a cell; raise ValueError for what is no text."
+    from pandas import isna
+
+    if isinstance(value, bytes):
+        value = value.decode()  # a UnicodeDecodeError is a ValueError
+    if isinstance(value, (list, tuple, dict, set, np.ndarray)):
+        raise ValueError(f"{shorten(str(value)[:200], 40, placeholder=' ...')} is no text")
+    if not isinstance(value, str):
+        value = "" if isna(value) else str(value)
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+# %% ../nbs/09_corpus.ipynb #f25ebf28
+def from_table(
+    table: DataFrame,  # a column of texts, and any others
+    path: str | Path,  # of the file, for errors
+    text_column: str,  # the column of texts
+    first: int = 0,  # rows of the file before this table
+) -> tuple[list[str], DataFrame]:  # texts, and the other columns
+    "Part a table into texts and what is known of them."
     table = table.reset_index(drop=True)
-    if not len(table):
-        raise CorpusError(f"{path}: no text in it; give at least one document with words")
     if text_column not in table.columns:
         has = shorten(", ".join(map(repr, table.columns)), 200, placeholder=" ...")
+        if len(table.columns) == 1 and ";" in str(table.columns[0]):
+            raise CorpusError(f"{path}: no column {text_column!r} but {has}; save it with commas, not with semicolons")
         raise CorpusError(f"{path}: no column {text_column!r}; choose the text column (--text-column) among {has}")
-    texts = table[text_column].astype(object).where(table[text_column].notna(), "").astype(str)
-    clean = [t.encode("utf-8", "replace").decode("utf-8") for t in texts]  # half of a surrogate pair becomes "?"
-    return Corpus(clean, table.drop(columns=text_column), path.name)
+    texts = []
+    for row, value in enumerate(table[text_column].astype(object), first + 1):
+        try:
+            texts.append(to_text(value))
+        except ValueError as error:
+            raise CorpusError(
+                f"{path}: document {row}: {error}; give strings in column {text_column!r}, or name another column"
+            ) from None
+    return texts, table.drop(columns=text_column)
 
-# %% ../nbs/09_corpus.ipynb #8745085b
-def _kind(path: Path) -> str:
-    "The ending of a file's name in small letters, without a .gz behind it."
+# %% ../nbs/09_corpus.ipynb #db39491a
+def ending(
+    path: str | Path,  # of a file
+) -> str:  # ".csv", ".jsonl" and so on
+    "Return the ending of a file's name in small letters, without a .gz behind it."
+    path = Path(path)
     return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
 # %% ../nbs/09_corpus.ipynb #0b9b43ac
-def _read_csv(path: Path, text_column: str) -> Corpus:
-    "A corpus from a .csv or .tsv file."
+class TextStream(io.TextIOBase):
+    "Blocks of text as a file to read from."
+
+    def __init__(
+        self,
+        blocks: Iterator[str],  # in order
+    ):
+        self.blocks, self.held = blocks, ""
+
+    def read(
+        self,
+        size: int = -1,  # characters at most; less than 0: all
+    ) -> str:
+        "Return the next characters; an empty string at the end."
+        while not self.held and (block := next(self.blocks, None)) is not None:
+            self.held = block
+        if size < 0:
+            self.held += "".join(self.blocks)
+            size = len(self.held)
+        text, self.held = self.held[:size], self.held[size:]
+        return text
+
+# %% ../nbs/09_corpus.ipynb #99b71587
+def read_csv(
+    path: Path,  # of a .csv or .tsv file
+    size: int | None,  # documents a table
+    text_column: str,  # read as text, even where it looks like numbers
+) -> Iterator[DataFrame]:
+    "Read a table, its separator by its ending."
     import pandas as pd
 
     options = {"keep_default_na": False, "na_values": [""], "index_col": False, "low_memory": False}
-    options |= {"sep": "\t" if _kind(path) == ".tsv" else ",", "dtype": {text_column: str}}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has
-            table = pd.read_csv(io.StringIO(_read_utf8(path)), **options)
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise CorpusError(f"{path}: not a table ({str(error).strip()}); mend or re-export the file") from None
-    return _from_table(table, path, text_column)
+    options |= {"sep": "\t" if ending(path) == ".tsv" else ",", "dtype": {text_column: str}}
+    wrong = (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError)
+    tables = None
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has
+                if tables is None:
+                    read = pd.read_csv(TextStream(read_blocks(path)), chunksize=size, **options)
+                    tables = iter([read] if size is None else read)
+                table = next(tables, None)
+        except wrong as error:
+            said = " ".join(str(error).split())
+            raise CorpusError(f"{path}: not a table ({said}); mend or re-export the file") from None
+        if table is None:
+            return
+        yield table
+
+# %% ../nbs/09_corpus.ipynb #a9f75478
+def grouped(
+    items: Iterable,  # of any kind
+    size: int | None,  # items a list; None: all in one
+) -> Iterator[list]:
+    "Give lists of `size` items; the last one may be shorter."
+    items = iter(items)
+    while group := list(islice(items, size)):
+        yield group
 
 # %% ../nbs/09_corpus.ipynb #2cac5956
-def _read_jsonl(path: Path, text_column: str) -> Corpus:
-    "A corpus from a .jsonl file, a JSON object a line."
+def read_jsonl(
+    path: Path,  # of a .jsonl file
+    size: int | None,  # documents a table
+    text_column: str,  # the field that each object must have
+) -> Iterator[DataFrame]:
+    "Read a file with a JSON object a line; blank lines are left out."
     import pandas as pd
 
-    records = []
-    for i, line in enumerate(_lines(path), 1):
+    def record(number: int, line: str) -> dict:
         try:
-            record = json.loads(line) if line.strip() else {}
+            found = json.loads(line)
         except (ValueError, RecursionError):
-            record = None
-        if record:
-            records.append(record)
-        if not isinstance(record, dict):
-            raise CorpusError(f"{path}: line {i} is not a JSON object; each line must hold one, in braces")
-    return _from_table(pd.DataFrame(records, dtype=object), path, text_column)
+            found = None
+        if not isinstance(found, dict):
+            raise CorpusError(f"{path}: line {number} is not a JSON object; each line must hold one, in braces")
+        found = _whole_letters(found) if "\\u" in line else found
+        if text_column not in found:
+            has = shorten(", ".join(map(repr, found)), 200, placeholder=" ...") or "none"
+            raise CorpusError(
+                f"{path}: line {number} has no field {text_column!r}; give null for no text, "
+                f"or choose the text column (--text-column) among {has}"
+            )
+        return found
+
+    lines = ((number, line) for number, line in read_lines(path) if line.strip())
+    for records in grouped((record(*line) for line in lines), size):
+        yield pd.DataFrame(records, dtype=object)
+
+
+def _whole_letters(value):
+    "A value of JSON whose halves of surrogate pairs are question marks."
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_whole_letters(v) for v in value]
+    return {_whole_letters(k): _whole_letters(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 # %% ../nbs/09_corpus.ipynb #35026fe6
-def _read_parquet(path: Path, text_column: str) -> Corpus:
-    "A corpus from a .parquet file; needs pyarrow."
+def read_parquet(
+    path: Path,  # of a .parquet file
+    size: int | None,  # documents a table
+    text_column: str = "text",  # not used: Parquet knows its types
+) -> Iterator[DataFrame]:
+    "Read a Parquet file."
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path)
+        from pyarrow.parquet import ParquetFile
     except ImportError:
         raise CorpusError(f'{path}: reading Parquet needs pyarrow; pip install "nmf_nb[parquet]"') from None
-    except PermissionError:
+    zipped = path.suffix.lower() == ".gz"
+    try:
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            file = io.BytesIO(file.read()) if zipped else file
+            if size is None:
+                yield pd.read_parquet(file)
+                return
+            for batch in ParquetFile(file).iter_batches(batch_size=size):
+                yield batch.to_pandas()
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # pyarrow raises many kinds
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise CorpusError(f"{path}: not a Parquet file ({reason}); write it again or use CSV") from None
-    return _from_table(table, path, text_column)
 
 # %% ../nbs/09_corpus.ipynb #458fa42e
-def _read_lines(path: Path, text_column: str) -> Corpus:
-    "A corpus from a .txt file, a document a line; blank lines are left out."
+def read_documents(
+    path: Path,  # of a .txt file
+    size: int | None,  # documents a table
+    text_column: str = "text",  # not used
+) -> Iterator[DataFrame]:  # columns "text" and "line"
+    "Read a file with a document a line; blank lines are left out."
     import pandas as pd
 
-    lines = [(i, line.strip()) for i, line in enumerate(_lines(path), 1) if line.strip()]
-    return Corpus([line for _, line in lines], pd.DataFrame({"line": [i for i, _ in lines]}), path.name)
+    lines = ((line.strip(), number) for number, line in read_lines(path) if line.strip())
+    for group in grouped(lines, size):
+        yield pd.DataFrame(group, columns=["text", "line"])
 
 # %% ../nbs/09_corpus.ipynb #8d881b48
-def _read_folder(path: Path, text_column: str) -> Corpus:
-    "A corpus from the .txt files below a folder, a document a file, in the order of their names."
+def read_folder(
+    path: Path,  # of a folder
+    size: int | None,  # documents a table
+    text_column: str = "text",  # not used
+) -> Iterator[DataFrame]:  # columns "text" and "file"
+    "Read the .txt files below a folder, in the order of their names."
     import pandas as pd
 
     def refuse(error):
@@ -200,31 +356,53 @@ def _read_folder(path: Path, text_column: str) -> Corpus:
     found = sorted(Path(folder) / name for folder, _, names in walk for name in names if name.lower().endswith(".txt"))
     if not found:
         raise CorpusError(f"{path}: no .txt file in this folder; give a folder of .txt files, or one file")
-    names = [p.relative_to(path).as_posix() for p in found]
-    return Corpus([_read_utf8(p) for p in found], pd.DataFrame({"file": names}), path.name)
+    for file in found:
+        if not file.is_file():
+            what = "a link that leads to no file" if file.is_symlink() else "a pipe or a device, not a file"
+            raise CorpusError(f"{file}: {what}; move it out of the folder")
+    for group in grouped(found, size):
+        names = [to_text(file.relative_to(path).as_posix()) for file in group]
+        yield pd.DataFrame({"text": ["".join(read_blocks(file)) for file in group], "file": names})
 
 # %% ../nbs/09_corpus.ipynb #8e77044f
-_READERS = {
-    ".txt": _read_lines,
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
+READERS = {
+    ".txt": read_documents,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".parquet": read_parquet,
 }
 
 
-def _reader(path: Path) -> Callable:
-    "The function that reads a file or folder of this kind."
-    if path.is_dir():
-        return _read_folder
-    kind = _kind(path)
-    if kind not in _READERS:
-        raise CorpusError(f"{path}: cannot read {kind or 'a file without ending'!r}; use {', '.join(_READERS)}")
-    return _READERS[kind]
+def read_batches(
+    path: str | Path,  # of a file or a folder
+    text_column: str = "text",  # of a table
+    size: int | None = 1000,  # documents a batch; None: all in one
+) -> Iterator[tuple[list[str], DataFrame]]:  # texts, and a row of what is known for each
+    "Read the documents of a file or a folder; raise CorpusError if there are none."
+    path, kind = Path(path), ending(path)
+    if path.is_symlink() and not path.exists():
+        raise CorpusError(f"{path}: a link that leads to no file; check where it leads")
+    if not path.exists():
+        raise CorpusError(f"{path}: no such file or folder; check the path")
+    if not path.is_dir() and kind not in READERS:
+        more = " (write .json as .jsonl, an object a line)" if kind == ".json" else ""
+        raise CorpusError(f"{path}: cannot read {kind or 'a file without ending'!r}; use {', '.join(READERS)}{more}")
+    reader, done = read_folder if path.is_dir() else READERS[kind], 0
+    column = "text" if reader in (read_folder, read_documents) else text_column
+    for table in reader(path, size, text_column):
+        texts, meta = from_table(table, path, column, done)
+        done += len(texts)
+        if texts:
+            yield texts, meta
+    if not done:
+        raise CorpusError(f"{path}: no text in it; give at least one document with words")
 
 # %% ../nbs/09_corpus.ipynb #f29d5945
-def _newsgroups(**options) -> Corpus:
-    "20 Newsgroups through scikit-learn; without it and without a network, an error that says what to do."
+def load_newsgroups(
+    **options,  # of `fetch_20newsgroups`
+) -> Corpus:
+    "Load 20 Newsgroups through scikit-learn; where it cannot be had, raise an error that says what to do."
     import pandas as pd
     from sklearn.datasets import fetch_20newsgroups, get_data_home
 
@@ -242,14 +420,16 @@ def _newsgroups(**options) -> Corpus:
     return Corpus(list(data.data), pd.DataFrame({"group": groups, "label": data.target}), "newsgroups")
 
 # %% ../nbs/09_corpus.ipynb #45484925
-_PACKAGED = ("sotu", "factbook")
+PACKAGED = ("sotu", "factbook")
 
 
-def _packaged(name: str) -> Corpus:
-    "A corpus that comes with the package."
+def load_packaged(
+    name: str,  # of `PACKAGED`
+) -> Corpus:  # whole texts
+    "Load a corpus that comes with the package."
     path = Path(str(files("nmf_nb"))) / "datasets" / f"{name}.csv.gz"
-    corpus = _read_csv(path, "text")
-    return Corpus(corpus.texts, corpus.meta, name)
+    ((texts, meta),) = read_batches(path, size=None)
+    return Corpus(texts, meta, name)
 
 # %% ../nbs/09_corpus.ipynb #aa294335
 def load_corpus(
@@ -266,14 +446,15 @@ def load_corpus(
         raise ValueError(f"passage_words={passage_words!r}; it must be 'auto', None or a whole number of 1 or more")
     if options and name_or_path != "newsgroups":
         raise TypeError(f"unknown options {sorted(options)}; only 'newsgroups' takes those of fetch_20newsgroups")
-    if name_or_path in _PACKAGED:
-        corpus = _packaged(name_or_path)
+    if name_or_path in PACKAGED:
+        corpus = load_packaged(name_or_path)
     elif name_or_path == "newsgroups":
-        corpus = _newsgroups(**options)
-    elif path.exists():
-        corpus = _reader(path)(path, text_column)
+        corpus = load_newsgroups(**options)
+    elif path.exists() or path.is_symlink():
+        ((texts, meta),) = read_batches(path, text_column, size=None)
+        corpus = Corpus(texts, meta, to_text(path.name))
     else:
-        known = ", ".join((*_PACKAGED, "newsgroups"))
+        known = ", ".join((*PACKAGED, "newsgroups"))
         raise CorpusError(f"{path}: no such file or folder; check the path, or name one of {known}")
     if not any(text.strip() for text in corpus.texts):
         raise CorpusError(f"{path}: no text in it; give at least one document with words")
