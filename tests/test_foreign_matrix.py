@@ -1,0 +1,234 @@
+"""A data matrix of the user's own equals the whole: blocks of rows, with and without gaps, a formula, a file."""
+
+import json
+from functools import partial
+from itertools import islice, repeat
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from conftest import ROOT
+from torch.testing import assert_close
+
+from nmf_nb.divergence import beta_divergence, check_beta, kkt_residual, pull_push_H, reconstruction_error
+from nmf_nb.gradient import pgd_step, soft_penalty_start, soft_penalty_step
+from nmf_nb.hals import extrapolated_step, hals_step, momentum
+from nmf_nb.init import nndsvd, random_start, random_starts
+from nmf_nb.linalg import DataMatrix, DenseMatrix, data_matrix
+from nmf_nb.mu import mu_step
+from nmf_nb.state import State
+from nmf_nb.train import iterate
+
+
+def from_page():
+    "The classes that the how-to writes"
+    page = json.loads((ROOT / "nbs/howto/own_data_matrix.ipynb").read_text(encoding="utf-8"))["cells"]
+    code, space = ["".join(c["source"]) for c in page if c["cell_type"] == "code"], {}
+    for source in (code[0], *(source for source in code if source.startswith("class "))):
+        exec(source, space)
+    return space
+
+
+PAGE = from_page()
+RowBlocks, ProductMatrix = PAGE["RowBlocks"], PAGE["ProductMatrix"]
+N, M = 37, 23
+CUTS = (0, 10, 11, 30, N)
+BETAS = (2, 1, 0, 0.5, 1.5, 3)
+STEPS = {
+    **{f.__name__: (f, 2) for f in (pgd_step, hals_step, extrapolated_step)},
+    **{f"mu {beta}": (partial(mu_step, beta=beta), beta) for beta in BETAS},
+}
+
+
+class Least(DataMatrix):
+    "No more than the contract asks for: an array of numpy's whose rows are made tensors on demand"
+
+    full = True
+
+    def __init__(self, X):
+        self.X, self.shape, self.device = X, X.shape, torch.device("cpu")
+        self.dtype = torch.from_numpy(X[:1]).dtype
+
+    def rows(self, at):
+        return DenseMatrix(torch.from_numpy(self.X[at].copy()))
+
+    def blocks(self, rows=None):
+        return super().blocks(rows or 8)
+
+
+def pieces(X, gaps, kinds):
+    "Blocks of rows, each in its form"
+    for kind, a, b in zip(kinds, CUTS, CUTS[1:]):
+        x, g = X[a:b], None if gaps is None else gaps[a:b]
+        if kind == "few":
+            rows, cols = (~g).nonzero()
+            yield data_matrix(sp.csr_array((x[rows, cols], (rows, cols)), x.shape), "cpu", missing="unstored")
+        else:
+            mask = None if g is None else sp.coo_array(g) if kind == "sparse" else g
+            yield data_matrix(sp.csr_array(x) if kind == "sparse" else x, "cpu", missing=mask)
+
+
+def both(form, dtype=np.float64, positive=False):
+    "The foreign matrix and the whole one"
+    rng = np.random.default_rng(0)
+    X = (rng.random((N, M)) + 0.1).astype(dtype)
+    X = X if positive or "formula" in form or "few" in form else X * (rng.random((N, M)) < 0.5)
+    if form == "least":
+        return Least(X), data_matrix(X, "cpu")
+    if form == "formula":
+        s, D, S = (torch.from_numpy(rng.random(shape).astype(dtype) + 0.1) for shape in (N, (N, 5), (5, M)))
+        return ProductMatrix(s, D, S), data_matrix(s[:, None] * (D @ S), "cpu")
+    gaps = rng.random((N, M)) < (0.7 if "few" in form else 0.2) if "gaps" in form or "few" in form else None
+    word = form.split()[0]
+    kinds = {"mixed": ("dense", "sparse", "sparse", "dense")}.get(word, (word,) * 4)
+    whole = {"mixed": "sparse"}.get(word, word)
+    if whole == "few":
+        rows, cols = (~gaps).nonzero()
+        whole = data_matrix(sp.csr_array((X[rows, cols], (rows, cols)), X.shape), "cpu", missing="unstored")
+    else:
+        mask = None if gaps is None else sp.coo_array(gaps) if whole == "sparse" else gaps
+        whole = data_matrix(sp.csr_array(X) if whole == "sparse" else X, "cpu", missing=mask)
+    return RowBlocks(*pieces(X, gaps, kinds)), whole
+
+
+FORMS = ("dense", "sparse", "mixed", "dense, gaps", "sparse, gaps", "mixed gaps", "few observed", "least", "formula")
+FORMS = tuple(form.replace(",", "") for form in FORMS)
+
+
+def cases(form, dtype=np.float64):
+    "The matrices, and the betas that their data allows"
+    one, whole = both(form, dtype)
+    zeros = whole.total(lambda v, x: v > 0) < whole.count()
+    return one, whole, [beta for beta in BETAS if beta > 0 or not zeros]
+
+
+def alike(a, b, dtype=np.float64):
+    rtol = 1e-9 if dtype is np.float64 else 2e-4
+    assert_close(a, b, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("form", FORMS)
+def test_contract(form, dtype):
+    one, whole = both(form, dtype)
+    assert data_matrix(one, "cpu") is one
+    rng, u = torch.Generator().manual_seed(0), torch.rand(N, dtype=torch.float64) + 0.5
+    W, H = (torch.rand(shape, generator=rng, dtype=one.dtype) for shape in ((2, N, 4), (2, 4, M)))
+    for a, b in ((one, whole), (one.scaled(u), whole.scaled(u)), (one.to(torch.float64), whole.to(torch.float64))):
+        B, C = H[0].mT.to(a.dtype), W.to(a.dtype)
+        alike(a @ B, b @ B, dtype)
+        alike(a.T @ C, b.T @ C, dtype)
+        alike(a.square_norm(), b.square_norm(), dtype)
+        assert a.largest() == pytest.approx(b.largest(), rel=1e-6) and (a.dtype, a.gaps) == (b.dtype, b.gaps)
+        for weight in (None, u):
+            alike(a.count(weight), b.count(weight))
+            alike(a.mean(weight), b.mean(weight), dtype)
+            for w, h in ((None, None), (C, H.to(a.dtype)), (C[0], H[0].to(a.dtype))):
+                f = (lambda v, x: v * v) if w is None else lambda v, x: v * (v - x)
+                alike(a.total(f, w, h, weight), b.total(f, w, h, weight), dtype)
+        for w, h in ((C, H.to(a.dtype)), (C[0], H[0].to(a.dtype))):
+            f = lambda v, x: v * x  # noqa: E731
+            alike(a.map(f, w, h).T @ w, b.map(f, w, h).T @ w, dtype)
+            alike(a.T.map(f, h.mT, w.mT).T @ h.mT, b.map(f, w, h) @ h.mT, dtype)
+            alike(a.map(f, w, h).square_norm(), b.map(f, w, h).square_norm(), dtype)
+    for rows in (1, 7, N):
+        assert [at.stop - at.start for at, _ in one.blocks(rows)] == [min(rows, N - i) for i in range(0, N, rows)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("form", FORMS)
+def test_objective(form, dtype):
+    one, whole, betas = cases(form, dtype)
+    start, u = random_start(whole, 4), torch.rand(N, dtype=torch.float64) + 0.5
+    for beta in betas:
+        check_beta(one, beta)
+        for weight in (None, u):
+            values = [beta_divergence(V, start.W, start.H, beta, weight) for V in (one, whole)]
+            alike(*values, dtype)
+            for a, b in zip(*(pull_push_H(V, start.W, start.H, beta, weight) for V in (one, whole))):
+                alike(a, b, dtype)
+        alike(*(kkt_residual(V, start.W, start.H, beta) for V in (one, whole)), dtype)
+    errors = [reconstruction_error(V, start.W, start.H) for V in (one, whole)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_starts(form):
+    one, whole = both(form)
+    u = torch.rand(N, dtype=torch.float64) + 0.5
+    for weight in (None, u):
+        for V, W in ((one, whole),):
+            for a, b in zip(random_starts(V, 4, 3, 1, weight)[:2], random_starts(W, 4, 3, 1, weight)[:2]):
+                alike(a, b)
+            for fill in ("zero", "mean", "random"):
+                for a, b in zip(nndsvd(V, 4, 1, fill, weight)[:2], nndsvd(W, 4, 1, fill, weight)[:2]):
+                    assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_steps(form):
+    one, whole, betas = cases(form)
+    for name, (step, beta) in STEPS.items():
+        if beta not in betas:
+            continue
+        for start in (random_start(whole, 4), random_starts(whole, 4, 2)):
+            start = momentum(start) if name == "extrapolated_step" else start
+            ends = [next(islice(iterate(step, repeat(V), start), 6, None)) for V in (one, whole)]
+            assert_close(ends[0].H, ends[1].H, rtol=1e-7, atol=1e-9)
+            assert_close(ends[0].W, ends[1].W, rtol=1e-7, atol=1e-9)
+    u = torch.rand(N, dtype=torch.float64) + 0.5
+    for beta in betas:
+        ends = [mu_step(V, State(*random_start(whole, 4)[:2]), beta, row_weight=u).H for V in (one, whole)]
+        alike(*ends)
+
+
+@pytest.mark.parametrize("form", ("least", "sparse", "mixed"))
+def test_autograd(form):
+    "The product has its derivative, whatever kind gives it"
+    one, whole = both(form)
+    start = random_start(whole, 3)
+    ends = []
+    for V in (one, whole):
+        state = soft_penalty_start(start.W, start.H, lr=1e-2)
+        ends.append(next(islice(iterate(soft_penalty_step, repeat(V), state), 5, None)).H.detach().clone())
+    alike(*ends)
+
+
+@pytest.mark.parametrize("form", ("few observed", "sparse gaps"))
+def test_what_is_said_is_checked(form):
+    one, _ = both(form)
+    one.gaps = one.observed_only = one.full = False
+    with pytest.raises(ValueError, match="RowBlocks"):
+        data_matrix(one)
+
+
+@pytest.mark.parametrize("bad, words", [(-1.0, "holds -1"), (np.nan, "holds nan"), (np.inf, "holds inf")])
+def test_entries_are_checked(bad, words):
+    X = np.ones((N, M))
+    X[-1, -1] = bad
+    with pytest.raises(ValueError, match=words):
+        data_matrix(Least(X))
+
+
+def test_kinds_that_lack_something():
+    class Nothing(DataMatrix):
+        shape, dtype, device = (3, 2), torch.float64, torch.device("cpu")
+
+    with pytest.raises(NotImplementedError, match=r"Nothing has no method rows\(at\)"):
+        data_matrix(Nothing())
+    V = Least(np.ones((3, 2)))
+    for name, value, words in (
+        ("dtype", torch.int64, "must be torch.float32 or torch.float64"),
+        ("shape", (3, 0), "at least one row"),
+        ("shape", (3, 4), "it must give"),
+        ("dtype", torch.float32, "it must give"),
+    ):
+        V = Least(np.ones((3, 2)))
+        setattr(V, name, value)
+        with pytest.raises((TypeError, ValueError), match=words):
+            data_matrix(V)
+    V = Least(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="says itself what is missing"):
+        data_matrix(V, missing="nan")
+    assert data_matrix(V, dtype=torch.float32).dtype is torch.float32
