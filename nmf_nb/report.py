@@ -20,6 +20,7 @@ from .files import write_whole
 from .groups import class_groups, classical_scaling, columns_of, draws_note, group_intervals, group_means
 from .groups import group_sizes, leaf_order, meta_values, time_bins, time_order, topic_distances
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
+from .view import marked, term_places
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,7 +31,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     TopicView = "nmf_nb.view.TopicView"
 
 # %% auto #0
-__all__ = ['meta_views', 'shown_docs', 'topic_course', 'report_data', 'report_html', 'report']
+__all__ = ['marked_places', 'meta_views', 'shown_docs', 'topic_course', 'report_data', 'report_html', 'report']
 
 # %% ../nbs/12_report.ipynb #b7100c8a
 _PICTURES = {c: 0x2400 + c for c in range(32) if c not in (9, 10, 13)} | {127: 0x2421}
@@ -59,22 +60,35 @@ def _slider_words(phi: np.ndarray, words: np.ndarray, p: np.ndarray, n: int = 15
     return [[(str(words[i]), _digits(row[i]), _digits(p[i])) for i in best] for row, best in zip(phi, chosen)]
 
 # %% ../nbs/12_report.ipynb #7912d682
-def _word_parts(phi: np.ndarray, words: np.ndarray, least: float = 1e-4) -> dict[str, list]:
-    "The single words, and for each its topics and their phi."
-    from scipy.sparse import csr_matrix
+def _units(text: str) -> int:
+    "The length of a text as JavaScript counts."
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
-    single, rows, columns = {}, [], []
-    for i, term in enumerate(words):
-        for word in set(str(term).lower().split()):
-            rows.append(i)
-            columns.append(single.setdefault(word, len(single)))
-    S = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(words), len(single)))
-    parts, kept = S.T @ phi.T, {}
-    for word in sorted(single):
-        row = parts[single[word]]
-        if (row >= least).any():
-            kept[word] = [(int(j), _digits(row[j], 3)) for j in np.flatnonzero(row >= least)]
-    return {"words": list(kept), "topics": list(kept.values())}
+
+def marked_places(
+    texts: list[str],  # d documents
+    theta: np.ndarray,  # (d,k) shares of topics in them
+    phi: np.ndarray,  # (k,m) shares of words in topics
+    words: np.ndarray,  # (m,) the vocabulary
+    vectorizer=None,  # of scikit-learn, or a pipeline with one; None takes plain words
+) -> dict[str, list[int]]:  # "count" of places of each document; of all places: "before", "length", "topic", "tenths"
+    "Find the places of texts that one topic has for the most part."
+    columns, found = {str(word): i for i, word in enumerate(words)}, []
+    for text, mix in zip(texts, theta):
+        places, before = [], 0
+        for piece, topic, part in marked(text, term_places(text, vectorizer), mix, phi, columns) if mix.any() else ():
+            length = _units(piece)
+            if part <= 0.5:
+                before += length
+            elif places and not before and places[-1][2] == topic:  # signs without a space between them
+                places[-1] = (places[-1][0], places[-1][1] + length, topic, max(places[-1][3], round(10 * part)))
+            else:
+                places.append((before, length, topic, round(10 * part)))
+                before = 0
+        found.append(places)
+    columns = zip(*(place for places in found for place in places)) if any(found) else [()] * 4
+    named = dict(zip(("before", "length", "topic", "tenths"), map(list, columns)))
+    return {"count": [len(places) for places in found]} | named
 
 # %% ../nbs/12_report.ipynb #4022e8b2
 def _tidy(meta: DataFrame) -> DataFrame:
@@ -152,6 +166,13 @@ def _documents(tm: TopicView, most_docs: int, most_chars: int) -> dict:
         "texts": [t[:cap] for t in texts],
         "cut": [int(len(t) > cap) for t in texts],
         "mix": _mix(tm.doc_topics_[at]),
+        "marks": marked_places(
+            [tm.docs_[i][:cap] for i in at],
+            tm.doc_topics_[at],
+            tm.topic_words_,
+            tm.words_,
+            getattr(tm, "vectorizer_", None),
+        ),
         "main": main_topic(tm.doc_topics_[at]).tolist(),
         "names": [_clean(name) for name in known.columns],
         "known": [[_clean(v)[:80] if there else "" for v, there in zip(c, c.notna())] for c in columns],
@@ -325,7 +346,7 @@ def report_data(
     browser = {"topics": [{name: t[name] for name in ("label", "facts")} for t in topics], "words": words}
     clusters = None if cluster is None else meta_values(tm.meta_, cluster, "cluster")
     course = topic_course(tm.doc_topics_, views, clusters, f"Band: {draws_note(cluster=cluster)}.")
-    browser |= {"course": course, "marks": _word_parts(tm.topic_words_, tm.words_), "docs": docs}
+    browser |= {"course": course, "docs": docs}
     return {"page": page, "browser": browser}
 
 # %% ../nbs/12_report.ipynb #257a9ecf

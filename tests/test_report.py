@@ -1,5 +1,7 @@
 """The report: one file, small, the same every time, and safe; used in a real browser with the network cut."""
 
+import dataclasses
+import datetime
 import json
 import os
 import re
@@ -13,12 +15,14 @@ import numpy as np
 import pandas
 import pytest
 from scipy.sparse import random_array
+from sklearn.feature_extraction.text import CountVectorizer
 
 from nmf_nb.corpus import load_corpus, tfidf
+from nmf_nb.groups import time_bins
 from nmf_nb.measures import relevance, top_words
 from nmf_nb.nmf import NMF
 from nmf_nb.report import report, report_data, report_html
-from nmf_nb.view import view
+from nmf_nb.view import explain, topics_by, view
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 EVIL = [
@@ -37,7 +41,7 @@ def topics_of(name, k):
     model = NMF(k, random_state=0)
     W = model.fit_transform(X)
     words = vectorizer.get_feature_names_out()
-    return view(W, model.components_, words, X, corpus.texts, corpus.meta, model.history_, {"corpus": name})
+    return view(W, model.components_, words, X, corpus.texts, corpus.meta, model.history_, {"corpus": name}, vectorizer)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,110 @@ def many(n, k, m, seed=0):
     return view(W, H, [f"word{i}" for i in range(m)], V.tocsr(), [f"text {i} word{i % m}" for i in range(n)], years)
 
 
+SCRIPTS = {
+    "capitals": (
+        ["NATO and the EU meet", "the EU grows", "NATO arms"],
+        {"lowercase": False, "stop_words": ["and", "the"]},
+    ),
+    "accents": (["Café à la crème", "ÉLÈVE et café", "un élève"], {"strip_accents": "unicode"}),
+    "chinese": (
+        ["\u673a\u5668\u5b66\u4e60", "\u5b66\u4e60\u6c49\u8bed", "\u6c49\u8bed"],
+        {"analyzer": "char", "ngram_range": (1, 2)},
+    ),
+    "hyphens": (
+        ["a state-of-the-art well-being", "well-being first", "state-of-the-art"],
+        {"token_pattern": r"[\w-]+"},
+    ),
+    "emoji": (
+        ["\U0001f600 good \U0001f44d\U0001f3fd", "bad \U0001f4a9, good", "\U0001f4a9\U0001f4a9 day"],
+        {"token_pattern": r"\w+|[^\w\s]"},
+    ),
+    "signs": (["C++ and <b>C#</b> \0 x", "C# & C++", "go 'C++'"], {"token_pattern": r"[\w+#<>/]+"}),
+}
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request):
+    "Three texts, two topics, and the words that `explain` marks in each text"
+    texts, options = SCRIPTS[request.param]
+    vectorizer = CountVectorizer(**options)
+    X = vectorizer.fit_transform(texts).astype(float)
+    model = NMF(2, random_state=0)
+    W = model.fit_transform(X)
+    tm = view(W, model.components_, vectorizer.get_feature_names_out(), X, texts, vectorizer=vectorizer)
+    found = [explain(tm, text, x, w).pieces for text, x, w in zip(texts, X, W)]
+    return tm, ["".join(piece if part > 0.5 else " " for piece, _, part, _ in pieces).split() for pieces in found]
+
+
 # ---- without a browser
+
+
+def test_words_of_every_script_are_marked(script):
+    "The places that the page gets hold the words that `explain` marks"
+    tm, expected = script
+    marks = report_data(tm)["browser"]["docs"]["marks"]
+    assert any(expected) and len(marks["before"]) == sum(marks["count"])
+    k = 0
+    for text, n, words in zip(tm.docs_, marks["count"], expected):
+        units, at, found = text.encode("utf-16-le"), 0, ""
+        for before, length in zip(marks["before"][k : k + n], marks["length"][k : k + n]):
+            found += " " * before + units[2 * (at + before) : 2 * (at + before + length)].decode("utf-16-le")
+            at += before + length
+        assert found.split() == words
+        k += n
+
+
+def test_equal_documents_and_labels_stay_apart():
+    "Two texts that are equal, and two topics with one label, are two on the page"
+    V = np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]])
+    tm = view(np.array([[1.0, 0], [1, 0], [0, 1]]), V[1:], ["a", "b", "c", "d"], V, ["a b", "a b", "c d"])
+    tm = dataclasses.replace(tm, topics_=tm.topics_.assign(label="same"))
+    data = report_data(tm)
+    assert [t["label"] for t in data["browser"]["topics"]] == ["same"] * 2
+    assert data["browser"]["docs"]["texts"] == ["a b", "a b", "c d"]
+    assert data["browser"]["docs"]["marks"]["topic"] == [0, 0, 0, 0, 1, 1]
+    assert report_html(tm).count(">same</bdi></button>") == 2
+
+
+def test_a_band_says_what_was_drawn(sotu):
+    address = [f"{year} {president}" for year, president in zip(sotu.meta_["year"], sotu.meta_["president"])]
+    one, whole, named = (report_data(sotu, cluster=c)["browser"]["course"] for c in (None, address, "president"))
+    assert one["columns"] == whole["columns"] == [str(c) for c in time_bins(sotu.meta_["year"]).categories]
+    assert "draws of documents" in one["note"] and "of whole clusters." in whole["note"]
+    assert "of whole clusters by president" in named["note"]
+    war, bin = (
+        sotu.topics_["label"].str.contains("war").to_numpy().nonzero()[0][0],
+        one["columns"].index("1940\u20131944"),
+    )
+    width, wide = (course["high"][war][bin] - course["low"][war][bin] for course in (one, whole))
+    assert wide > 2 * width  # addresses of the war were of hardly anything else
+    assert whole["low"][war][0] is None  # of 1930 to 1934 there is one address
+
+
+@pytest.mark.parametrize("column", ["spring", "inf", "mixed", "summer", "mail", "0001", "period", "date", "category"])
+def test_any_column_of_dates_makes_a_page(column):
+    "What can be read as time is a view over time, and what cannot costs the view"
+    columns = {
+        "spring": (["spring", "1 May"] * 10, None),
+        "inf": ([np.inf, -np.inf] * 10, None),
+        "mixed": ([2001, "2002-05-17", "Fri, 17 May 2003 08:30:00 +0200", None] * 5, ["2001", "2002", "2003"]),
+        "summer": (["2024-03-30T23:30+01:00", "2024-03-31T23:30+02:00"] * 10, ["2024-03-30", "2024-03-31"]),
+        "mail": (
+            ["Thu, 17 May 2001 23:30:00 -0700", "Fri, 18 May 2001 00:10:00 +0900"] * 10,
+            ["2001-05-17", "2001-05-18"],
+        ),
+        "0001": (["0001-01-01", "9999-12-31", "12000-01-01", None] * 5, ["1", "9999", "12000"]),
+        "period": (pandas.PeriodIndex(["2001Q1", "2001Q2"] * 10, freq="Q"), ["2001Q1", "2001Q2"]),
+        "date": ([datetime.date(2001, 5, 17), datetime.date(2001, 5, 18)] * 10, ["2001-05-17", "2001-05-18"]),
+        "category": (pandas.Categorical(["2001-05-17", "2001-05-18"] * 10), ["2001-05-17", "2001-05-18"]),
+    }
+    values, expected = columns[column]
+    tm = dataclasses.replace(many(20, 3, 9), meta_=pandas.DataFrame({"date": values}))
+    course = report_data(tm)["browser"]["course"]
+    assert (course and course["columns"]) == expected
+    if expected:
+        assert list(map(str, topics_by(tm, "date")["group"].unique())) == expected  # the same bins
+    assert "<h1" in report_html(tm)
 
 
 def test_size_of_the_state_of_the_union(sotu, tmp_path):
@@ -299,6 +406,19 @@ def test_marked_words_are_told_by_more_than_colour(browser, page):
     )
     assert len(marks) > 50
     assert all(re.match(r"topic \d+: ", title) and style in ("solid", "dashed", "dotted") for title, style in marks)
+
+
+def test_marked_words_of_every_script(browser, script, tmp_path):
+    tm, expected = script
+    browser.open(report(tm, tmp_path / "page.html"))
+    shown = browser.js(
+        "[...document.querySelectorAll('.text')].map(e => [...e.childNodes]"
+        ".map(n => n.nodeName === 'MARK' ? n.textContent : ' ').join('').split(/\\s+/).filter(Boolean))"
+    )
+    assert shown == expected
+    texts = browser.js("[...document.querySelectorAll('.text')].map(e => e.textContent)")
+    assert texts == [text.replace("\0", "\u2400") for text in tm.docs_]
+    assert browser.trouble() == []
 
 
 def test_hostile_texts_are_shown(browser, hostile, tmp_path):

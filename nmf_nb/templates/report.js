@@ -27,8 +27,9 @@
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
   }
 
-  function start({ topics, words, course, marks, docs }) {
-    const parts = new Map(marks.words.map((word, i) => [word, marks.topics[i]]));
+  function start({ topics, words, course, docs }) {
+    const marks = docs.marks, firsts = [0];
+    for (const n of marks.count) firsts.push(firsts.at(-1) + n);
     const picks = [...document.querySelectorAll(".topics tbody tr")];
     const bubbles = new Map([...document.querySelectorAll(".bubble")].map((node) => [+node.dataset.topic, node]));
     const narrow = matchMedia("(max-width: 59.99rem)");
@@ -114,22 +115,19 @@
       });
     }
 
-    function marked(text, mix) {
-      const share = new Map(mix), out = [];
-      let end = 0;
-      for (const { 0: word, index } of text.matchAll(/[\p{L}\p{N}_]+/gu)) {
-        let best = -1, most = 0, sum = 0;
-        for (const [j, phi] of parts.get(word.toLowerCase()) ?? []) {
-          const part = phi * (share.get(j) ?? 0);
-          sum += part;
-          if (part > most) [best, most] = [j, part];
-        }
-        if (most <= sum / 2) continue; // no topic has it for the most part
-        const title = `topic ${best + 1}: ${topics[best].label} (${percent(most / sum)})`;
-        const node = make("mark", { class: colour(best), title }, word);
-        node.style.setProperty("--part", (most / sum).toFixed(2));
-        out.push(text.slice(end, index), node);
-        end = index + word.length;
+    // The beginning of document i, its words marked: the places come with the page, as gaps and lengths
+    function marked(text, i) {
+      const out = [];
+      let at = 0, end = 0;
+      for (let k = firsts[i]; k < firsts[i + 1]; k++) {
+        const start = at + marks.before[k], topic = marks.topic[k], tenths = marks.tenths[k];
+        at = start + marks.length[k];
+        if (at > text.length) break;
+        const title = `topic ${topic + 1}: ${topics[topic].label} (about ${10 * tenths}\u00a0%)`;
+        const node = make("mark", { class: colour(topic), title }, text.slice(start, at));
+        node.style.setProperty("--part", tenths / 10);
+        out.push(text.slice(end, start), node);
+        end = at;
       }
       return [...out, text.slice(end)];
     }
@@ -154,13 +152,13 @@
       const text = docs.texts[i], mix = docs.mix[i];
       const known = docs.known.map((column, c) => [docs.names[c], column[i]]).filter(([, value]) => value);
       const short = text.length > LONG ? text.slice(0, LONG - 200).replace(/\s\S*$|[\ud800-\udbff]$/, "") : text;
-      const shown = make("p", { class: "text", dir: "auto" }, ...marked(short, mix), short === text ? "" : " …");
+      const shown = make("p", { class: "text", dir: "auto" }, ...marked(short, i), short === text ? "" : " …");
       const node = make("article", { "aria-label": `Document ${docs.at[i] + 1}` }, make("h3", {}, `Document ${number(docs.at[i] + 1)}`),
         make("p", { class: "known" }, ...known.flatMap(([name, value], c) => [c ? " · " : "", bdi(name), " ", bdi(value)])),
         drawMix(mix), drawLegend(mix), shown);
       if (short !== text) {
         const more = button({ class: "more" }, () => {
-          shown.replaceChildren(...marked(text, mix));
+          shown.replaceChildren(...marked(text, i));
           shown.setAttribute("tabindex", "-1");
           shown.focus();
           more.remove();
