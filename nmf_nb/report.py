@@ -75,9 +75,9 @@ def marked_places(
     "Find the places of texts that one topic has for the most part."
     columns, found = {str(word): i for i, word in enumerate(words)}, []
     for text, mix in zip(texts, theta):
-        places, before = [], 0
+        places, before, units = [], 0, _units if max(text, default="") > "\uffff" else len
         for piece, topic, part in marked(text, term_places(text, vectorizer), mix, phi, columns) if mix.any() else ():
-            length = _units(piece)
+            length = units(piece)
             if part <= 0.5:
                 before += length
             elif places and not before and places[-1][2] == topic:  # signs without a space between them

@@ -185,10 +185,12 @@ def changed_text(
     change: Callable[[str], str],  # for example `str.lower`
 ) -> tuple[str, list[int]] | None:  # the changed text, and the place in `text` of each of its characters and of its end
     "Change a text, and keep where each character came from; None where characters do not change one by one."
-    sizes, at = {c: len(change(c)) for c in set(text)}, []
-    for i, c in enumerate(text):
-        at += [i] * sizes[c]
-    changed = change(text)
+    sizes, at, changed = {c: len(change(c)) for c in set(text)}, [], change(text)
+    if set(sizes.values()) <= {1}:
+        at = list(range(len(text)))
+    else:
+        for i, c in enumerate(text):
+            at += [i] * sizes[c]
     return (changed, [*at, len(text)]) if len(changed) == len(at) else None
 
 # %% ../nbs/10b_view.ipynb #1ecad2b8
@@ -272,8 +274,9 @@ def marked(
         for a, b in spans:
             parts[index[a] : index[b]] += theta * phi[:, column]
     total, pieces = parts.sum(axis=1), []
-    for a, b, part, whole in zip(cuts, cuts[1:], parts, total):
-        topic, strength = (int(part.argmax()), float(part.max() / whole)) if whole > 0 else (-1, 0.0)
+    topics = np.where(total > 0, parts.argmax(axis=1), -1).tolist()
+    strengths = (parts.max(axis=1) / np.where(total > 0, total, 1)).tolist()
+    for a, b, topic, strength in zip(cuts, cuts[1:], topics, strengths):
         if topic < 0 and pieces and pieces[-1][1] < 0:
             a, pieces = a - len(pieces[-1][0]), pieces[:-1]  # two pieces without a topic are one
         pieces.append((text[a:b], topic, strength))

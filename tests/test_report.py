@@ -136,7 +136,9 @@ def test_equal_documents_and_labels_stay_apart():
 
 def test_a_band_says_what_was_drawn(sotu):
     address = [f"{year} {president}" for year, president in zip(sotu.meta_["year"], sotu.meta_["president"])]
-    one, whole, named = (report_data(sotu, cluster=c)["browser"]["course"] for c in (None, address, "president"))
+    one, whole, named = (
+        report_data(sotu, most_docs=1, cluster=c)["browser"]["course"] for c in (None, address, "president")
+    )
     assert one["columns"] == whole["columns"] == [str(c) for c in time_bins(sotu.meta_["year"]).categories]
     assert "draws of documents" in one["note"] and "of whole clusters." in whole["note"]
     assert "of whole clusters by president" in named["note"]
@@ -176,24 +178,25 @@ def test_any_column_of_dates_makes_a_page(column):
 
 
 def test_size_of_the_state_of_the_union(sotu, tmp_path):
-    start = time.perf_counter()
+    start = time.process_time()
     size = report(sotu, tmp_path / "page.html", "State of the Union").stat().st_size
     assert size < 2_000_000
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     docs = report_data(sotu)["browser"]["docs"]
     assert docs["texts"] == list(sotu.docs_) and not any(docs["cut"])
 
 
-def test_same_model_same_bytes(sotu):
-    page = report_html(sotu)
-    assert report_html(sotu) == page
-    assert report_html(sotu, date="1 May 2026") == page.replace(
+def test_same_model_same_bytes():
+    tm = topics_of("factbook", 8)
+    page = report_html(tm)
+    assert report_html(topics_of("factbook", 8)) == page
+    assert report_html(tm, date="1 May 2026") == page.replace(
         "</section>\n</main>", "<p>1 May 2026</p></section>\n</main>"
     )
 
 
-def test_nothing_is_fetched(sotu):
-    page = report_html(sotu)
+def test_nothing_is_fetched(page):
+    page = page.read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href|action)="([^#"][^"]*)"', page) == ["data:,"]
     assert not re.search(r"@import|url\(|\bon\w+=|https?://(?!www\.w3\.org/2000/svg)", page)
     assert "default-src 'none'" in page and "unsafe" not in page
@@ -206,7 +209,7 @@ def test_hostile_texts_are_escaped(hostile):
     page.encode()
 
 
-def test_a_file_is_whole_or_not_there(sotu, tmp_path, monkeypatch):
+def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("before")
 
@@ -215,15 +218,15 @@ def test_a_file_is_whole_or_not_there(sotu, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match=re.escape(str(path))):
-        report(sotu, path)
+        report(many(3, 2, 5), path)
     assert path.read_text() == "before" and os.listdir(tmp_path) == ["page.html"]
 
 
-def test_errors_name_the_path(sotu, tmp_path):
+def test_errors_name_the_path(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "gone" / "page.html", tmp_path / "file" / "page.html"):
         with pytest.raises(OSError, match=re.escape(str(path))):
-            report(sotu, path)
+            report(many(3, 2, 5), path)
 
 
 @pytest.mark.parametrize("n, k, m", [(20_000, 60, 500), (1, 1, 1), (3, 5, 2), (2, 2, 400)])
