@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cached_property
 from numbers import Real
 
@@ -248,6 +249,18 @@ class _Stored(DataMatrix):
     def transposed_matmul(self, C) -> Tensor:
         "Return `V^T C`."
         return self._zeroed.transposed_matmul(C) if self._own_gaps else _times(self.Vt, C)
+
+    def members(self, which) -> DataMatrix:
+        "Return the data of one member of a batch, or of several: itself, unless each has gaps of its own."
+        if not self._own_gaps:
+            return self
+        own, hidden = copy(self), self.hidden[which]
+        for name in ("T", "_zeroed", "_square_norm"):
+            own.__dict__.pop(name, None)
+        if hidden.ndim == self.values.ndim:
+            own = self.with_values(self.values.masked_fill(hidden, 0), gaps=True)
+        own.hidden = hidden
+        return own
 
     @property
     def _own_gaps(self) -> bool:

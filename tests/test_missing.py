@@ -11,8 +11,8 @@ import torch
 from nmf_nb.divergence import beta_divergence, kkt_residual
 from nmf_nb.gradient import pgd_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
-from nmf_nb.init import nndsvd, random_start
-from nmf_nb.linalg import data_matrix
+from nmf_nb.init import nndsvd, random_start, random_starts
+from nmf_nb.linalg import DenseMatrix, SparseMatrix, data_matrix
 from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
@@ -42,7 +42,11 @@ def data(form, other=0.0):
 def states(name, V, start=None):
     step, beta = STEPS[name]
     start = random_start(V, 3) if start is None else start
-    return iterate(step, repeat(V), momentum(start) if name == "extrapolated" else start), beta
+    return iterate(step, repeat(V), begun(name, start)), beta
+
+
+def begun(name, start):
+    return momentum(start) if name == "extrapolated" else start
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -112,3 +116,38 @@ def test_starts(form):
     V = data(form)
     start = nndsvd(V, 3, fill="mean")
     assert start.W.min() > 0 and start.H.min() > 0 and start.W.isfinite().all()
+
+
+@pytest.mark.parametrize("form", ("dense", "sparse", "most missing"))
+@pytest.mark.parametrize("name", STEPS)
+def test_members_with_gaps_and_weights_of_their_own(name, form):
+    "A mask and row weights for each member of a batch: the batch equals its members one by one"
+    V, rng = data(form), torch.Generator().manual_seed(0)
+    marks = torch.rand(3, *V.values.shape, generator=rng) < 0.3
+    marks = marks if V.hidden is None else marks | V.hidden
+    V = DenseMatrix(V.V, marks) if form == "dense" else SparseMatrix(V.V, V.Vt, marks, V.observed_only)
+    starts, u = random_starts(V, 3, 3, 1), torch.rand(3, 30, generator=rng, dtype=torch.float64) + 0.5
+    step, beta = STEPS[name]
+    weights = [{}, {"row_weight": u}] if name.startswith("mu") else [{}]
+    for weight in weights:
+        many = next(islice(iterate(partial(step, **weight), repeat(V), begun(name, starts)), 4, None))
+        values = beta_divergence(V, many.W, many.H, beta, u)
+        residuals = kkt_residual(V, many.W, many.H, beta)
+        for j in range(3):
+            one, own = V.members(j), {key: w[j] for key, w in weight.items()}
+            assert one.gaps and V.members([0, j]).hidden.shape == (2, *V.values.shape)
+            start = State(starts.W[j], starts.H[j])
+            state = next(islice(iterate(partial(step, **own), repeat(one), begun(name, start)), 4, None))
+            torch.testing.assert_close(many.H[j], state.H, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(many.W[j], state.W, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(values[j], beta_divergence(one, state.W, state.H, beta, u[j]))
+            torch.testing.assert_close(residuals[j], kkt_residual(one, state.W, state.H, beta))
+            torch.testing.assert_close(V.mean(u)[j], one.mean(u[j]))
+            torch.testing.assert_close(V.square_norm()[j], one.square_norm())
+
+
+def test_random_starts_have_the_size_of_each_members_mean():
+    V = data_matrix(torch.tensor([[1.0, 100.0], [1.0, 100.0]]), "cpu")
+    column = torch.tensor([[True, False], [True, False]])
+    starts = random_starts(DenseMatrix(V.V, torch.stack([column, ~column])), 2, 2)
+    assert starts.H[0].mean() > 3 * starts.H[1].mean()
