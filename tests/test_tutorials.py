@@ -1,0 +1,52 @@
+"""A tutorial can be changed by its reader: with the changes that it invites, and their like, every cell still runs."""
+
+import json
+import re
+import sys
+
+import pytest
+from conftest import ROOT, run
+
+CHANGES = {
+    "first_topics": [
+        {"NMF(n_components=16, ": "NMF(n_components=8, "},
+        {"NMF(n_components=16, ": "NMF(n_components=40, "},
+        {"NMF(n_components=16, ": 'NMF(n_components=16, init="random", '},
+        {"tfidf(corpus.texts, ": "tfidf(corpus.texts, ngram_range=(1, 1), "},
+    ],
+    "state_of_the_union": [{"TopicModel(16)": "TopicModel(10)"}, {"TopicModel(16)": "TopicModel(30)"}],
+    "regions": [{"TopicModel(10)": "TopicModel(5)"}, {"TopicModel(10)": "TopicModel(20)"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [(name, change) for name, changes in CHANGES.items() for change in changes],
+    ids=lambda x: x if isinstance(x, str) else next(iter(x.values())),
+)
+def test_a_reader_changes_a_tutorial(name, change, tmp_path):
+    path = ROOT / f"nbs/tutorials/{name}.ipynb"
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    for old, new in change.items():
+        assert any(old in "".join(cell["source"]) for cell in nb["cells"]), f"{old} is not in {name}"
+        for cell in nb["cells"]:
+            cell["source"] = (
+                "".join(cell["source"]).replace(old, new) if cell["cell_type"] == "code" else cell["source"]
+            )
+    changed = tmp_path / path.name
+    changed.write_text(json.dumps(nb), encoding="utf-8")
+    result = run(sys.executable, ROOT / "tools/run_nbs.py", changed, "--check", "--no-outputs")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+HIDDEN = re.compile(r"^#\|\s*(hide|echo: false|include: false)", re.M)
+PAGES = sorted(p for d in ("tutorials", "howto", "explanations") for p in (ROOT / "nbs" / d).glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_a_reader_sees_the_imports(path):
+    "Whoever pastes the code of a page has its imports too: no cell that imports is hidden"
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and HIDDEN.search(source):
+            assert not re.search(r"^(import|from) ", source, re.M), f"hidden: {source[:80]!r}"
