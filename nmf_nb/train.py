@@ -93,11 +93,11 @@ def measured(
     residual: Callable | None = None,  # likewise; None: NaN
 ) -> tuple[Tensor, Tensor]:  # objective and residual, () or (b,) in float64
     "Return the objective, from the memory where it is known, and the KKT residual."
-    known = getattr(state.memory, "objective", None)
-    if V is None and known is None:  # nobody knows yet
-        objective, residual = lambda V, W, H: H.new_full(H.shape[:-2], math.nan), None
+    f = getattr(state.memory, "objective", None)
     with torch.no_grad():
-        f = objective(V, state.W, state.H) if known is None or not known.isfinite().all() else known
+        if f is None or not f.isfinite().all():
+            unknown = state.H.new_full(state.H.shape[:-2], math.nan)
+            f, residual = (unknown, None) if V is None else (objective(V, state.W, state.H), residual)
         f = f.double()
         return f, torch.full_like(f, math.nan) if residual is None else residual(V, state.W, state.H).double()
 
@@ -358,10 +358,11 @@ def warn_unless_converged(
     f0, f1, f2 = (float(np.min(look.objective)) for look in (first, before, now))
     where = f"the objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
     if result.reason == "interrupt":
-        warnings.warn(f"interrupted: {where}; these factors are kept", ConvergenceWarning, stacklevel=3)
+        text = f"interrupted after {now.step} steps: the objective is {f2:.6g}; these factors are kept"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
     elif result.reason in ("max_iter", "time") and (tol or kkt_tol):
         limit = "Maximum number of iterations" if result.reason == "max_iter" else "Maximum time"
-        what = f"{limit} {now.step if result.reason == 'max_iter' else ''}".strip()
+        what = f"{limit} {(now.passes or now.step) if result.reason == 'max_iter' else ''}".strip()
         fell = f"{(f1 - f2) / max(abs(f0), 1e-300):.1e} of its start in the last {now.step - before.step}"
         remedy = f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
         text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
@@ -404,6 +405,8 @@ def fit(
             if not ended and (known or i % every and i < max_iter):
                 continue
             run.look(parts, i, passes)
+            if i or V is not None:  # before its first batch a stream has no objective
+                check_finite(run.history[-1].objective, i)
             run.leave(parts)
             if on_look and on_look(run.history[-1], run.state(parts)):
                 run.leave(parts, "callback")
