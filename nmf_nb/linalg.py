@@ -181,6 +181,13 @@ class DataMatrix:
         "Return the data in another number type."
         return self if dtype is self.dtype else Blockwise(self, lambda at, block: block.to(dtype), dtype)
 
+    def members(
+        self,
+        which: int | list[int],  # the place of one member in a batch of fits, or those of several
+    ) -> DataMatrix:  # itself where all members see the same
+        "Return the data as some members of a batch see it: what differs between them, such as gaps, is picked."
+        return self
+
     def square_norm(self) -> Tensor:  # float64 scalar; one for each member of a batch
         "Return `|V|^2`, the sum of the squared observed entries; added up once and kept."
         return self._square_norm
@@ -318,6 +325,15 @@ class DenseMatrix(_Stored):
     ) -> DenseMatrix:  # (stop - start, m)
         "Return some rows, nothing copied."
         return DenseMatrix(self.V[..., at, :], None if self.hidden is None else self.hidden[..., at, :])
+
+    def members(
+        self,
+        which: int | list[int],  # the place of one member, or those of several
+    ) -> DenseMatrix:  # itself where all members see the same
+        "Return the data as some members of a batch see it, with their entries and gaps."
+        at = which if isinstance(which, int) else torch.as_tensor(which, device=self.device)
+        picked = [A[at] if A is not None and A.ndim > 2 else A for A in (self.V, self.hidden)]
+        return self if picked[0] is self.V and picked[1] is self.hidden else DenseMatrix(*picked)
 
     def sampled(
         self,
@@ -594,6 +610,16 @@ class SparseMatrix(_Stored):
         block = _csr(crow - crow[0], cols, values, (len(crow) - 1, self.shape[1]), check=False)
         return SparseMatrix(block, None, None if self.hidden is None else self.hidden[..., stored], self.observed_only)
 
+    def members(
+        self,
+        which: int | list[int],  # the place of one member, or those of several
+    ) -> SparseMatrix:  # itself where all members see the same
+        "Return the data as some members of a batch see it, with their gaps."
+        if not self._own_gaps:
+            return self
+        at = which if isinstance(which, int) else torch.as_tensor(which, device=self.device)
+        return SparseMatrix(self.V, lambda: self.Vt, self.hidden[at], self.observed_only)
+
     def sampled(
         self,
         W: Tensor,  # (..., n, k)
@@ -737,6 +763,15 @@ class BlockDiagonal(DataMatrix):
     def square_norm(self) -> Tensor:  # (b,) float64
         "Return the sum of the squared entries of each member."
         return self.x.double().square().sum(-1)
+
+    def members(
+        self,
+        which: int | list[int],  # the place of one member, or those of several
+    ) -> DataMatrix:  # (n,m) for one, a batch for several
+        "Return some members."
+        if isinstance(which, int):
+            return self.V.with_values(self.x[which])
+        return BlockDiagonal(self.V, self.x[torch.as_tensor(which, device=self.device)])
 
     @cached_property
     def T(self) -> BlockDiagonal:  # members (m,n)
