@@ -6,23 +6,26 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
-from .base import Factorisation, model_from_parts, model_parts, to_tensor
+from .base import Factorisation, pack_value, unpack_value
 from .corpus import CorpusError, tfidf
-from .files import read_tensors, write_tensors
-from .measures import normalise, rows_to_one, topic_shares
+from .files import Rule, check_fields, checking, one_of, optional, read_tensors, real_number
+from .files import string, whole_number, write_tensors
+from .measures import label, normalise, topic_shares
 from .nmf import NMF, non_negative_factorization
 from .report import report
-from .view import Explanation, TopicView, document_table, explain, export_table, find_docs, find_topics, flags
+from .topic_files import table_parts, topic_model_of_parts, topic_model_parts
+from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
+from .view import find_topics, flags
 from .view import representative_docs, topic_index, topics_by, topics_html, topics_text, unexplained, view
 from .view import words_by
 
@@ -32,25 +35,70 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'NOT_IN_FILES', 'read_texts', 'vectorise', 'share_order', 'fit_in_order', 'how_made', 'weigh', 'merged',
-           'vectorizer_parts', 'vectorizer_of_parts', 'table_parts', 'table_of_parts', 'file_parts', 'held_of_parts',
-           'TopicModel']
+__all__ = ['WORDS', 'PARAMETERS', 'read_texts', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'share_order',
+           'fit_in_order', 'how_made', 'weigh', 'approximates', 'merged', 'given_labels', 'kept_labels',
+           'params_of_parts', 'relabelled', 'topics_to_join', 'numbered', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
-    docs,  # list of str, or a `Corpus`
-    meta: DataFrame | None = None,  # one row a document; None takes that of a `Corpus`
-) -> tuple[list[str], DataFrame | None]:  # the texts, and what is known of them
-    "Check documents and return their texts and their table."
-    if hasattr(docs, "texts"):
-        docs, meta = docs.texts, docs.meta if meta is None else meta
-    if isinstance(docs, str) or not all(isinstance(doc, str) for doc in docs):
+    docs,  # strings: a list, a Series, a generator; or a `Corpus`
+) -> list[str]:  # of valid characters
+    "Check documents and return their texts."
+    docs = getattr(docs, "texts", docs)
+    no_list = isinstance(docs, (str, bytes, dict, set, frozenset)) or not hasattr(docs, "__iter__")
+    if no_list or hasattr(docs, "columns") or getattr(docs, "ndim", 1) != 1:
         raise TypeError(
-            "docs must be a list of strings, one for each document, or a Corpus; a single text goes in a list"
+            f"docs is a {type(docs).__name__}; it must be a list of strings, one for each document, a column of a table, "
+            "a generator, or a Corpus; a single text goes in a list"
         )
-    return [doc.encode("utf-8", "replace").decode("utf-8") for doc in docs], meta
+    texts = list(docs)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"docs[{i}] is {text!r}, not a string (counted from 0); leave it out, or give its text")
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
 
-# %% ../nbs/14_topics.ipynb #7fad7dda
+# %% ../nbs/14_topics.ipynb #ef49ccf0
+def read_meta(
+    meta: DataFrame | None,  # one row a document
+    n: int,  # documents
+) -> DataFrame | None:  # rows counted from 0
+    "Check what is known of documents."
+    if meta is None:
+        return None
+    if not hasattr(meta, "columns") or not hasattr(meta, "iloc"):
+        kind = type(meta).__name__
+        raise TypeError(
+            f"meta is a {kind}; it must be a pandas DataFrame with a row for each document, as DataFrame(meta)"
+        )
+    if len(meta) != n:
+        raise ValueError(f"meta has {len(meta):,} rows for {n:,} documents; there must be as many of each")
+    table_parts(meta, "meta")
+    return meta.reset_index(drop=True)
+
+# %% ../nbs/14_topics.ipynb #99c1382d
+def read_stop_words(
+    stop_words,  # "english", a list of words, or None
+) -> str | list[str] | None:
+    "Check stop words."
+    if stop_words is None or (isinstance(stop_words, str) and stop_words == "english"):
+        return stop_words
+    if isinstance(stop_words, (str, bytes)) or not hasattr(stop_words, "__iter__"):
+        raise ValueError(
+            f"stop_words={stop_words!r}; the list known by name is 'english'; for another language give a list of words, "
+            "or None for no stop words"
+        )
+    words = sorted(stop_words) if isinstance(stop_words, (set, frozenset)) else list(stop_words)
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        raise ValueError(f"stop_words holds {wrong[0]!r}; all of them must be strings")
+    if "english" in words and "the" not in words:
+        raise ValueError(
+            "stop_words holds 'english', which in a list is one word and not the English list; for that list and words "
+            "of your own give [*sklearn.feature_extraction.text.ENGLISH_STOP_WORDS, ...]"
+        )
+    return words
+
+# %% ../nbs/14_topics.ipynb #61ce7194
 WORDS = {"stop_words": "english", "ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "tokenizer": None}
 
 
@@ -61,21 +109,41 @@ def vectorise(
 ) -> tuple:  # (n,m) sparse data, 0 or more, and the fitted vectoriser
     "Turn texts into a matrix."
     chosen = WORDS | choices
+    chosen["stop_words"] = read_stop_words(chosen["stop_words"])
     if vectorizer is None:
-        given = {name: value for name, value in chosen.items() if value != "auto"}
+        given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
         return tfidf(texts, **given, **({} if chosen["tokenizer"] is None else {"token_pattern": None}))
     changed = [name for name, value in chosen.items() if value != WORDS[name]]
     if changed:
         raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
+    if isinstance(vectorizer, type) or not hasattr(vectorizer, "get_feature_names_out"):
+        raise TypeError(f"vectorizer is {vectorizer!r}; it must be an object such as CountVectorizer()")
+    if getattr(vectorizer, "input", "content") != "content":
+        raise ValueError(f"vectorizer.input={vectorizer.input!r}; texts are given, so it must be 'content'")
     vectorizer = clone(vectorizer)
     try:
-        return vectorizer.fit_transform(texts).tocsr(), vectorizer
+        return csr_matrix(vectorizer.fit_transform(texts)), vectorizer
     except ValueError as error:
         raise CorpusError(
             f"the vectorizer finds no words in {len(texts):,} texts ({error}); loosen its limits"
         ) from None
 
-# %% ../nbs/14_topics.ipynb #6130bdf0
+# %% ../nbs/14_topics.ipynb #fa78a351
+def check_topics(
+    n_topics: int,  # the reader's choice
+    n: int,  # documents
+    m: int,  # words
+) -> int:
+    "Check a number of topics."
+    if not isinstance(n_topics, (int, np.integer)) or isinstance(n_topics, bool) or n_topics < 1:
+        raise ValueError(
+            f"n_topics={n_topics!r}; it must be a whole number, 1 or more: nothing chooses it for you, so fit a few and read them"
+        )
+    if n_topics > max(n, m):
+        raise ValueError(f"n_topics={n_topics:,} is more than the {n:,} texts and the {m:,} words; ask for fewer")
+    return int(n_topics)
+
+# %% ../nbs/14_topics.ipynb #8187d785
 def share_order(
     W: np.ndarray,  # (n,k) weights, 0 or more
     H: np.ndarray,  # (k,m) components, 0 or more
@@ -83,17 +151,17 @@ def share_order(
     "Order topics by their share, the largest first."
     return np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
 
-
+# %% ../nbs/14_topics.ipynb #0c535894
 def fit_in_order(
     model: NMF,  # fitted here; its components are put in order
     X,  # (n,m) data, 0 or more
     **start,  # W and H for `init="custom"`
-) -> np.ndarray:  # (n,k) weights, topics in order
+) -> tuple[np.ndarray, np.ndarray]:  # (n,k) weights, topics in order, and (k,) where each stood before
     "Fit a model with its topics in the order of their share."
     W = model.fit_transform(X, **start)
     order = share_order(W, model.components_)
     model.components_ = model.components_[order]
-    return W[:, order]
+    return W[:, order], order
 
 # %% ../nbs/14_topics.ipynb #802ad356
 def how_made(
@@ -125,137 +193,110 @@ def weigh(
     W = model.transform(X)
     return W if isinstance(model, Factorisation) else W[:, order]
 
+# %% ../nbs/14_topics.ipynb #7be57b56
+def approximates(
+    model,  # a fitted factorisation, or None
+) -> bool:  # whether V ~ W H
+    "Say whether a model approximates its data; None stands for least squares, which does."
+    return model is None or hasattr(model, "reconstruction_err_")
+
 # %% ../nbs/14_topics.ipynb #5138ee91
 def merged(
     W: np.ndarray,  # (n,k) weights
     H: np.ndarray,  # (k,m) components
     at: list[int],  # topics to join, counted from 0
-) -> tuple[np.ndarray, np.ndarray]:  # (n,k-l+1) and (k-l+1,m); the joined topic is the first
+) -> tuple[np.ndarray, np.ndarray]:  # (n,k-l+1) and (k-l+1,m) numbers with fractions; the joined topic is the first
     "Join topics into one."
     size, rest = W[:, at].sum(axis=0), np.setdiff1d(np.arange(len(H)), at)
     h = (size / max(size.sum(), 1e-300)) @ H[at]
     return np.column_stack([W[:, at].sum(axis=1), W[:, rest]]), np.vstack([h, H[rest]])
 
-# %% ../nbs/14_topics.ipynb #316a4264
-def vectorizer_parts(
-    vectorizer,  # fitted
-) -> dict | None:  # what JSON can write; None where a function or a class of somebody else is in it
-    "Take a vectoriser apart."
-    kind, params = type(vectorizer), vectorizer.get_params() if hasattr(vectorizer, "get_params") else {}
-    known = kind.__name__ in ("TfidfVectorizer", "CountVectorizer") and kind.__module__.startswith("sklearn.")
-    if not known or any(map(_is_code, params.values())):
-        return None
-    params |= {"dtype": np.dtype(params["dtype"]).name, "vocabulary": None}
-    params["stop_words"] = (
-        list(params["stop_words"]) if isinstance(params["stop_words"], (set, frozenset)) else params["stop_words"]
-    )
-    return {"kind": kind.__name__, "params": params, "words": vectorizer.get_feature_names_out().tolist()}
+# %% ../nbs/14_topics.ipynb #ae1556fe
+def given_labels(
+    tm: TopicView,  # or a `TopicModel`
+) -> list[str | None]:  # for each topic; None where the label was made of its words
+    "Return the labels that were given by hand."
+    made = distinct([label(best) for best in words_by(tm, 30, "relevance")])
+    return [new if new != old else None for new, old in zip(tm.topics_["label"], made)]
 
 
-def _is_code(value) -> bool:
-    "Whether a parameter is a function; a type of numbers is none."
-    return callable(value) and not (isinstance(value, type) and issubclass(value, (np.generic, float)))
+def kept_labels(
+    labels: list[str | None],  # for each topic before joining
+    at: list[int],  # topics that were joined, counted from 0
+) -> list[str | None]:  # for each topic of `merged`
+    "Return the labels after joining topics."
+    joined = [labels[j] for j in at if labels[j]]
+    return [" + ".join(joined) or None, *(name for j, name in enumerate(labels) if j not in at)]
 
-# %% ../nbs/14_topics.ipynb #c2e4a43f
-def vectorizer_of_parts(
-    parts: dict,  # of `vectorizer_parts`
-    idf: np.ndarray | None = None,  # (m,) weights of the words
-):  # fitted vectoriser
-    "Put a vectoriser together again."
-    from sklearn.feature_extraction import text
-
-    params = parts["params"] | {"dtype": np.dtype(parts["params"]["dtype"]).type}
-    params["ngram_range"] = tuple(params["ngram_range"])
-    vectorizer = getattr(text, parts["kind"])(**params | {"vocabulary": {w: i for i, w in enumerate(parts["words"])}})
-    vectorizer._validate_vocabulary()
-    if idf is not None and params["use_idf"]:
-        vectorizer.idf_ = idf
-    return vectorizer
-
-# %% ../nbs/14_topics.ipynb #9e95b7c4
-def table_parts(
-    table: DataFrame,  # what is known of texts
-) -> dict:  # what JSON can write
-    "Take a table apart."
-    return {
-        "types": {str(c): str(t) for c, t in table.dtypes.items()},
-        "json": table.to_json(orient="split", date_format="iso"),
-    }
+# %% ../nbs/14_topics.ipynb #a17c3a9f
+_AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
+PARAMETERS = {
+    "n_topics": _COUNT,
+    "ngram_range": [whole_number(1, 100)],
+    "min_df": (_AUTO, real_number(0, 10**9)),
+    "max_df": (_AUTO, real_number(0, 10**9)),
+    "solver": optional(string(40)),
+    "beta_loss": (string(40), real_number()),
+    "max_iter": _COUNT,
+    "n_init": _COUNT,
+    "random_state": (
+        one_of(None),
+        whole_number(0, 2**32 - 1),
+        {"RandomState": Rule("a list", lambda v: type(v) is list)},
+    ),
+    "device": string(40),
+    "verbose": (one_of(True, False), whole_number(0, 10**9)),
+}
 
 
-def table_of_parts(
-    parts: dict,  # of `table_parts`
-) -> DataFrame:
-    "Put a table together again."
-    from io import StringIO
+def params_of_parts(
+    parts: dict,  # parameters, from an untrusted file
+) -> dict:  # parameters of `TopicModel`
+    "Check parameters of a file."
+    check_fields(parts, PARAMETERS, "the parameters")
+    low, high = parts["ngram_range"]
+    return {name: unpack_value(value, {}) for name, value in parts.items()} | {"ngram_range": (low, high)}
 
-    from pandas import read_json
+# %% ../nbs/14_topics.ipynb #3e32f169
+def relabelled(
+    seen: TopicView,  # stays as it is
+    names: dict[int, str],  # index of a topic, counted from 0 -> new label
+) -> TopicView:
+    "Replace labels; one that another topic has gets a number."
+    for name in names.values():
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"label {name!r}; it must be a string that is not blank")
+    others = [old for j, old in enumerate(seen.topics_["label"]) if j not in names]
+    new = dict(zip(names, distinct(list(names.values()), others)))
+    labels = [new.get(j, old) for j, old in enumerate(seen.topics_["label"])]
+    return replace(seen, topics_=seen.topics_.assign(label=labels))
 
-    table = read_json(StringIO(parts["json"]), orient="split", dtype=False, convert_axes=False)
-    kinds = {c: t for c, t in parts["types"].items() if not t.startswith(("object", "str", "category"))}
-    return table.reset_index(drop=True).astype(kinds)
+# %% ../nbs/14_topics.ipynb #9c712862
+def topics_to_join(
+    tm: TopicView,  # or a `TopicModel`
+    topics: list,  # numbers or labels
+) -> list[int]:  # counted from 0, ascending
+    "Check topics that are to be joined."
+    if isinstance(topics, str) or not hasattr(topics, "__iter__"):
+        raise ValueError(f"topics={topics!r}; give a list of two or more to merge")
+    at = sorted({topic_index(tm, topic) for topic in topics})
+    if len(at) < 2:
+        raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
+    return at
 
-# %% ../nbs/14_topics.ipynb #481e6a83
-NOT_IN_FILES = ("vectorizer", "tokenizer", "stop_words")  # parameters; the fitted vectoriser has them
 
-
-def file_parts(
-    seen: TopicView,  # of the model
-    model,  # fitted factorisation, or None
-    order: np.ndarray | None = None,  # (k,) our order of the topics of a model of another library
-) -> tuple[dict, dict]:  # header and tensors
-    "Take a model apart."
-    vectorizer, own = seen.vectorizer_, isinstance(model, NMF)
-    parts = vectorizer_parts(vectorizer)
-    if parts is None:
-        warnings.warn(
-            "the vectorizer holds a function, which no file keeps; give it to load(path, vectorizer=...)", stacklevel=3
-        )
-    if model is not None and not own:
-        kind = type(model).__name__
-        warnings.warn(
-            f"the {kind} is not saved; without load(path, model=...) new documents cannot be weighed", stacklevel=3
-        )
-    header, tensors = model_parts(model) if own else ({}, {})
-    written = {"vectorizer": parts, "model": header, "kind": type(model).__name__}
-    written |= {"history": seen.history_, "made": seen.made_, "topics": seen.topics_.to_json(orient="split")}
-    written |= {"words": seen.words_.tolist(), "docs": seen.docs_, "meta": table_parts(seen.meta_)}
-    arrays = {"W": seen.doc_weights_, "H": seen.components_, "share": seen.word_share_, "fit": seen.doc_fit_}
-    arrays |= {"idf": vectorizer.idf_} if parts and hasattr(vectorizer, "idf_") else {}
-    arrays |= {} if order is None else {"order": order}
-    return written, tensors | {f"topics.{k}": to_tensor(v) for k, v in arrays.items()}
-
-# %% ../nbs/14_topics.ipynb #53166b53
-def held_of_parts(
-    header: dict,  # of `file_parts`
-    tensors: dict,  # of `file_parts`
-    vectorizer=None,  # the fitted one, where the header could not hold it
-    model=None,  # the fitted factorisation, where the header could not hold it
-) -> dict:  # view, model, order
-    "Put a model together again."
-    from pandas import RangeIndex
-
-    arrays = {k.removeprefix("topics."): A.numpy() for k, A in tensors.items() if k.startswith("topics.")}
-    W, H = arrays["W"], arrays["H"]
-    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], arrays.get("idf"))
-    topics = table_of_parts({"json": header["topics"], "types": {}})
-    seen = TopicView(
-        topics_=topics.set_index(RangeIndex(1, len(H) + 1, name="topic")),
-        doc_topics_=rows_to_one(W),
-        topic_words_=rows_to_one(H),
-        words_=np.array(header["words"]),
-        word_share_=arrays["share"],
-        docs_=header["docs"],
-        meta_=table_of_parts(header["meta"]),
-        components_=H,
-        doc_weights_=W,
-        doc_fit_=arrays["fit"],
-        history_=header["history"],
-        made_=header["made"],
-        vectorizer_=vectorizer,
-    )
-    model = model_from_parts(NMF, header["model"], tensors) if header["kind"] == "NMF" else model
-    return {"view": seen, "model": model, "order": arrays.get("order")}
+def numbered(
+    docs: list[str],  # n documents
+    doc: str | int,  # a text, or the number of a document, counted from 0
+) -> str:
+    "Return a text, or the document of a number."
+    if isinstance(doc, (int, np.integer)) and not isinstance(doc, bool):
+        if not 0 <= doc < len(docs):
+            raise ValueError(f"doc={doc}; the documents have the numbers 0 to {len(docs) - 1}")
+        return docs[doc]
+    if not isinstance(doc, str):
+        raise TypeError(f"doc is {doc!r}; it must be a text, or the number of a document")
+    return doc
 
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
@@ -285,6 +326,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
     tokenizer : callable or None
         Text to list of words; None finds words of two letters and more.
+    solver : "auto", "cd", "mu", "pgd", or whatever `NMF` takes
+        How it is minimised; "auto" is "cd" for "frobenius", else "mu".
     beta_loss : "frobenius", "kullback-leibler" or float
         What the factorisation minimises.
     max_iter : int
@@ -337,6 +380,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         min_df="auto",
         max_df="auto",
         tokenizer=None,
+        solver="auto",
         beta_loss="frobenius",
         max_iter=500,
         n_init=1,
@@ -346,36 +390,50 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ):
         self.n_topics, self.vectorizer = n_topics, vectorizer
         self.stop_words, self.ngram_range, self.tokenizer = stop_words, ngram_range, tokenizer
-        self.min_df, self.max_df, self.beta_loss = min_df, max_df, beta_loss
+        self.min_df, self.max_df, self.solver, self.beta_loss = min_df, max_df, solver, beta_loss
         self.max_iter, self.n_init, self.random_state = max_iter, n_init, random_state
         self.device, self.verbose = device, verbose
 
     def fit(
         self,
-        docs,  # list of str, or a `Corpus`
+        docs,  # strings: a list, a Series, a generator; or a `Corpus`
+        y=None,  # ignored, for pipelines
+        *,
         meta: DataFrame | None = None,  # one row a document
     ) -> TopicModel:  # self
         "Find the topics of texts."
-        texts, meta = read_texts(docs, meta)
+        if hasattr(y, "columns") or isinstance(y, dict):
+            raise TypeError("y is a table; what is known of the documents is given by name: meta=table")
+        meta = getattr(docs, "meta", None) if meta is None else meta
+        texts = read_texts(docs)
+        meta = read_meta(meta, len(texts))
         X, vectorizer = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
-        return self._hold(**self._fitted(X, vectorizer, texts, meta, self.n_topics, n_init=self.n_init))
+        k = check_topics(self.n_topics, *X.shape)
+        return self._hold(**self._fitted(X, vectorizer, texts, meta, k, n_init=self.n_init))
 
     def fit_transform(
         self,
-        docs,  # list of str, or a `Corpus`
+        docs,  # strings: a list, a Series, a generator; or a `Corpus`
+        y=None,  # ignored, for pipelines
+        *,
         meta: DataFrame | None = None,  # one row a document
     ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
         "Find the topics of texts and return the topics' shares in them."
-        return self.fit(docs, meta).doc_topics_
+        return self.fit(docs, y, meta=meta).doc_topics_
 
-    def _fitted(self, X, vectorizer, texts, meta, k, start=None, **options) -> dict:
+    def _fitted(self, X, vectorizer, texts, meta, k, start=None, labels=None, **options) -> dict:
         "Factorise data; return what is to be held."
-        options |= {"solver": "cd" if self.beta_loss in ("frobenius", 2) else "mu", "beta_loss": self.beta_loss}
-        options |= {"random_state": self.random_state, "device": self.device, "verbose": self.verbose}
-        model = NMF(k, max_iter=self.max_iter, **options)
-        W, H = fit_in_order(model, X, **(start or {})), model.components_
+        auto = "cd" if self.beta_loss in ("frobenius", 2) else "mu"
+        options["solver"] = auto if isinstance(self.solver, str) and self.solver == "auto" else self.solver
+        options |= {
+            name: getattr(self, name) for name in ("beta_loss", "max_iter", "random_state", "device", "verbose")
+        }
+        model = NMF(k, **options)
+        W, order = fit_in_order(model, X, **(start or {}))
         made = how_made(model, len(texts), "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__)
-        seen = view(W, H, vectorizer.get_feature_names_out(), X, texts, meta, model.history_, made, vectorizer)
+        names, history = vectorizer.get_feature_names_out(), model.history_
+        seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
+        seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})
         return {"view": seen, "model": model, "X": X}
 
     def _hold(self, view: TopicView, model, X=None, order=None, before=()) -> TopicModel:
@@ -398,8 +456,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         model=None,  # the fitted factorisation, for new documents; None minimises the squared error
     ) -> TopicModel:  # topics ordered by share
         "Make a topic model of parts that are fitted already."
-        texts, meta = read_texts(docs, meta)
-        X, W, H = vectorizer.transform(texts).tocsr(), np.asarray(W), np.asarray(H)
+        meta = getattr(docs, "meta", None) if meta is None else meta
+        texts, W, H = read_texts(docs), np.asarray(W), np.asarray(H)
+        X, meta = csr_matrix(vectorizer.transform(texts)), read_meta(meta, len(texts))
         order, names = share_order(W, H), vectorizer.get_feature_names_out()
         if isinstance(model, Factorisation):
             model = copy.deepcopy(model)
@@ -407,27 +466,51 @@ class TopicModel(TransformerMixin, BaseEstimator):
         made = {"texts": f"{len(texts):,}", "words": f"{H.shape[1]:,}, by {type(vectorizer).__name__}"}
         made |= {"factorisation": "given" if model is None else type(model).__name__}
         made |= {"made with": f"nmf_nb {__version__}"}
-        seen = view(W[:, order], H[order], names, X, texts, meta, made=made, vectorizer=vectorizer)
+        seen = view(W[:, order], H[order], names, X, texts, meta, (), made, vectorizer, approximates(model))
         return cls(len(H), vectorizer=vectorizer)._hold(seen, model, X, order)
 
     def transform(
         self,
-        docs,  # list of str
+        docs,  # strings: a list, a Series, a generator; or a `Corpus`
     ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
         "Return the shares of the topics in new documents."
-        return normalise(self._weights(docs), self.components_)[0]
+        return normalise(self._weights(docs)[1], self.components_)[0]
 
-    def _weights(self, docs) -> np.ndarray:
-        "The weights of the topics in new documents."
+    def _weights(self, docs) -> tuple:
+        "The data of new documents, and the weights of the topics in them."
         check_is_fitted(self)
-        X = self.vectorizer_.transform(read_texts(docs)[0]).tocsr()
-        return weigh(self.model_, X, self.components_, self.order_)
+        X = csr_matrix(self.vectorizer_.transform(read_texts(docs)))
+        return X, weigh(self.model_, X, self.components_, self.order_)
+
+    def score(
+        self,
+        docs,  # strings: a list, a Series, a generator; or a `Corpus`
+        y=None,  # ignored, for pipelines
+    ) -> float:  # at most 1, larger is better; to be compared only where the words are the same
+        "Return how well the topics explain documents, the mean of equation (1) of the view."
+        X, W = self._weights(docs)
+        if self.doc_fit_ is None:
+            raise ValueError("score needs a model with V ~ W H, such as NMF, and this one is a mixture")
+        return float(explained(X, W, self.components_).mean())
+
+    def get_feature_names_out(
+        self,
+        input_features=None,  # ignored
+    ) -> np.ndarray:  # (k,) labels
+        "Return the names of the columns of `transform`."
+        check_is_fitted(self)
+        return np.array(self.topics_["label"].tolist(), dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False, True
+        return tags
 
     @property
     def X_(self):
         "The data, (n,m)."
         if self._X is None:
-            self._X = self.vectorizer_.transform(self.docs_).tocsr()
+            self._X = csr_matrix(self.vectorizer_.transform(self.docs_))
         return self._X
 
     @property
@@ -483,8 +566,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> Explanation:
         "Say which words give a document its topics."
         check_is_fitted(self)
-        text = self.docs_[doc] if isinstance(doc, (int, np.integer)) else read_texts([doc])[0][0]
-        return explain(self.view_, text, self.vectorizer_.transform([text]), self._weights([text])[0])
+        text = read_texts([numbered(self.docs_, doc)])[0]
+        X, W = self._weights([text])
+        return explain(self.view_, text, X, W[0])
 
     def unexplained(
         self,
@@ -525,13 +609,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Replace labels."
         check_is_fitted(self)
-        at = {topic_index(self, topic): name for topic, name in names.items()}
-        for name in at.values():
-            if not isinstance(name, str) or not name.strip():
-                raise ValueError(f"label {name!r}; it must be a string that is not blank")
-        labels = [at.get(j, old) for j, old in enumerate(self.topics_["label"])]
         now = self._now()
-        renamed = replace(self.view_, topics_=self.topics_.assign(label=labels))
+        renamed = relabelled(self.view_, {topic_index(self, topic): name for topic, name in names.items()})
         return self._hold(**now | {"view": renamed, "before": (*now["before"], now)})
 
     def merge(
@@ -540,16 +619,15 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        at = sorted({topic_index(self, topic) for topic in topics})
-        if len(at) < 2:
-            raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
+        at, kind = topics_to_join(self, topics), type(self.model_).__name__
         if not isinstance(self.model_, (NMF, type(None))):
-            kind = type(self.model_).__name__
             raise ValueError(f"merge fits again by NMF, and this model is a {kind}; fit that with fewer topics")
         now, X, s = self._now(), self.X_, self.components_.sum(axis=1)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
-        start = {"W": W.astype(X.dtype), "H": H.astype(X.dtype)}
-        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), start, init="custom")
+        number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
+        options = {"start": {"W": W.astype(number), "H": H.astype(number)}, "init": "custom"}
+        options["labels"] = kept_labels(given_labels(self), at)
+        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
         return self._hold(**new, before=(*now["before"], now))
 
     def undo(self) -> TopicModel:  # self
@@ -581,9 +659,13 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> None:
         "Save the model in one file, without pickle."
         check_is_fitted(self)
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_IN_FILES}
-        header, tensors = file_parts(self.view_, self.model_, self.order_)
-        write_tensors(path, "TopicModel", header | {"params": params}, tensors)
+        if not isinstance(self.solver, str):
+            raise ValueError(f"solver is {self.solver!r}; a file cannot keep a solver of your own, only a name of one")
+        params = {name: pack_value(getattr(self, name), name, {}) for name in PARAMETERS}
+        header, tensors = topic_model_parts(self.view_, self.model_, self.order_)
+        write_tensors(
+            path, "TopicModel", header | {"params": params | {"ngram_range": list(self.ngram_range)}}, tensors
+        )
 
     @classmethod
     def load(
@@ -594,12 +676,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:
         "Load a model that `save` has saved."
         header, tensors = read_tensors(path, "TopicModel")
-        if header["vectorizer"] is None and vectorizer is None:
-            raise ValueError(
-                f"{path}: its vectorizer holds a function; give the fitted one to load(path, vectorizer=...)"
-            )
-        params = header["params"] | {"ngram_range": tuple(header["params"]["ngram_range"])}
-        return cls(**params)._hold(**held_of_parts(header, tensors, vectorizer, model))
+        with checking(path):
+            held = topic_model_of_parts(header, tensors, vectorizer, model)
+            return cls(**params_of_parts(header["params"]))._hold(**held)
 
     def __repr__(self) -> str:
         return topics_text(self.view_) if hasattr(self, "view_") else super().__repr__()

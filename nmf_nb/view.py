@@ -24,9 +24,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['explained', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs', 'find_topics',
-           'changed_text', 'search_tokens', 'term_places', 'marked', 'word_topics', 'Explanation', 'explain',
-           'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html', 'export_table']
+__all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs',
+           'find_topics', 'changed_text', 'search_tokens', 'term_places', 'marked', 'word_topics', 'Explanation',
+           'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html',
+           'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -41,6 +42,20 @@ def explained(
     length = np.asarray(X.multiply(X).sum(axis=1)).ravel()
     fits = 2 * (W * (X @ H.T)).sum(axis=1) - ((W @ (H @ H.T)) * W).sum(axis=1)
     return np.divide(fits, length, out=np.zeros(len(W)), where=length > 0)
+
+# %% ../nbs/10b_view.ipynb #385bfc5e
+def distinct(
+    labels: list[str],  # in the order of topics
+    taken: list[str] = (),  # labels of other topics
+) -> list[str]:  # as many; the second "Other" is "Other (2)"
+    "Number the labels that come again."
+    found = list(taken)
+    for label in labels:
+        new, i = label, 1
+        while new in found or (i > 1 and new in labels):
+            new, i = f"{label} ({i + 1})", i + 1
+        found.append(new)
+    return found[len(taken) :]
 
 # %% ../nbs/10b_view.ipynb #73e42b37
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,10 +99,14 @@ def view(
         raise ValueError(
             f"{len(docs)} docs, W of {len(W)} rows, meta of {len(meta)} rows; there must be as many of each"
         )
+    for name, A in {"W": W, "H": H}.items():
+        if not (np.asarray(A) >= 0).all() or not np.isfinite(A).all():
+            raise ValueError(f"{name} holds numbers below 0, infinite or NaN; all must be finite and 0 or more")
     H = np.asarray(H) if fits else normalise(W, H)[1]
     theta, phi = normalise(W, H)
+    table = topic_table(W, H, words, V)
     return TopicView(
-        topics_=topic_table(W, H, words, V),
+        topics_=table.assign(label=distinct(table["label"].tolist())),
         doc_topics_=theta,
         topic_words_=phi,
         words_=np.array([str(w) for w in words]),
@@ -109,7 +128,7 @@ def topic_index(
 ) -> int:  # counted from 0
     "Return the index of a topic."
     labels = list(tm.topics_["label"])
-    if isinstance(topic, str) and labels.count(topic) == 1:
+    if isinstance(topic, str) and topic in labels:
         return labels.index(topic)
     if isinstance(topic, (int, np.integer)) and not isinstance(topic, bool) and 1 <= topic <= len(labels):
         return int(topic) - 1
@@ -117,12 +136,19 @@ def topic_index(
     raise ValueError(f"topic={topic!r}; it must be one of {known}")
 
 # %% ../nbs/10b_view.ipynb #102faed1
+def _check_many(n: int) -> None:
+    "Raise a ValueError unless `n` is a number of things."
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
+        raise ValueError(f"n={n!r}; it must be a whole number, 0 or more")
+
+
 def words_by(
     tm: TopicView,  # or a `TopicModel`
     n: int = 10,  # words a topic
     by: str = "relevance",  # or "weight", or "frex"
 ) -> list[list[str]]:  # k lists, the best word first
     "Return the best words of each topic."
+    _check_many(n)
     phi = np.where(tm.topic_words_ < 1e-6 * tm.topic_words_.max(axis=1, keepdims=True), 0, tm.topic_words_)
     scores = {
         "weight": lambda: np.where(phi > 0, phi, -np.inf),
@@ -147,6 +173,7 @@ def representative_docs(
     n: int = 3,  # documents at most
 ) -> DataFrame:  # share, meta and text, those first to which the topic adds most
     "Return the documents that show a topic best."
+    _check_many(n)
     j = topic_index(tm, topic)
     best = np.argsort(-tm.doc_weights_[:, j].round(9), kind="stable")[:n]
     return _documents(tm, best[tm.doc_weights_[best, j] > 0], j)
@@ -159,6 +186,7 @@ def find_docs(
     least: float = 0.0,  # share of the topic, 0 to 1
 ) -> DataFrame:  # share, meta and text, the largest share first
     "Return the documents that have a topic."
+    _check_many(n)
     j = topic_index(tm, topic)
     best = np.argsort(-tm.doc_topics_[:, j].round(9), kind="stable")[:n]
     return _documents(tm, best[(tm.doc_topics_[best, j] >= least) & (tm.doc_topics_[best, j] > 0)], j)
@@ -172,6 +200,7 @@ def find_topics(
     "Return the topics that use some terms most."
     from pandas import DataFrame
 
+    _check_many(n)
     known = {word: i for i, word in enumerate(tm.words_)}
     at = [known[term] for term in terms if term in known]
     used = (tm.topic_words_ * tm.doc_topics_.sum(axis=0)[:, None])[:, at]
@@ -347,6 +376,7 @@ def explain(
     table = {"word": tm.words_[at], "weight": x.data, "topic": labels[part.argmax(axis=0)], "model": total}
     table = DataFrame(table).assign(part=part.max(axis=0) / np.where(total > 0, total, 1.0))
     table = table[total > 0].sort_values("model", ascending=False, kind="stable", ignore_index=True)
+    table = table if tm.doc_fit_ is not None else table.drop(columns="model")
     theta = normalise(w[None], tm.components_)[0][0]
     best = [j for j in np.argsort(-theta, kind="stable") if theta[j] > 0.005]
     columns = {str(word): i for i, word in enumerate(tm.words_[at])}
