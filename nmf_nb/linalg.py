@@ -331,9 +331,9 @@ class DenseMatrix(_Stored):
         which: int | list[int],  # the place of one member, or those of several
     ) -> DenseMatrix:  # itself where all members see the same
         "Return the data as some members of a batch see it, with their entries and gaps."
-        at = which if isinstance(which, int) else torch.as_tensor(which, device=self.device)
-        picked = [A[at] if A is not None and A.ndim > 2 else A for A in (self.V, self.hidden)]
-        return self if picked[0] is self.V and picked[1] is self.hidden else DenseMatrix(*picked)
+        if self.V.ndim == 2:
+            return super().members(which)
+        return DenseMatrix(*(A[which] if A is not None and A.ndim > 2 else A for A in (self.V, self.hidden)))
 
     def sampled(
         self,
@@ -610,16 +610,6 @@ class SparseMatrix(_Stored):
         block = _csr(crow - crow[0], cols, values, (len(crow) - 1, self.shape[1]), check=False)
         return SparseMatrix(block, None, None if self.hidden is None else self.hidden[..., stored], self.observed_only)
 
-    def members(
-        self,
-        which: int | list[int],  # the place of one member, or those of several
-    ) -> SparseMatrix:  # itself where all members see the same
-        "Return the data as some members of a batch see it, with their gaps."
-        if not self._own_gaps:
-            return self
-        at = which if isinstance(which, int) else torch.as_tensor(which, device=self.device)
-        return SparseMatrix(self.V, lambda: self.Vt, self.hidden[at], self.observed_only)
-
     def sampled(
         self,
         W: Tensor,  # (..., n, k)
@@ -771,7 +761,7 @@ class BlockDiagonal(DataMatrix):
         "Return some members."
         if isinstance(which, int):
             return self.V.with_values(self.x[which])
-        return BlockDiagonal(self.V, self.x[torch.as_tensor(which, device=self.device)])
+        return BlockDiagonal(self.V, self.x[which])
 
     @cached_property
     def T(self) -> BlockDiagonal:  # members (m,n)
