@@ -838,7 +838,7 @@ def padded_rows(
         at = crow[rows][:, None] + torch.arange(longest, device=V.device)
         real = torch.arange(longest, device=V.device) < length[rows][:, None]
         at = torch.where(real, at, 0)
-        mark = real if hidden is None else real & hidden[at]
+        mark = real if hidden is None else real & (hidden != V.observed_only)[at]
         yield rows, cols[at], torch.where(real, values[at], 0.0), mark
 
 # %% ../nbs/00_linalg.ipynb #f293a927

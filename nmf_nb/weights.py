@@ -10,15 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .divergence import EPS, check_beta
-from .linalg import DataMatrix, gram, rows_of, with_values
-from .divergence import kkt_violation_H
+from .divergence import EPS, check_beta, kkt_violation_H
+from .linalg import DataMatrix, SparseMatrix, gram, padded_rows
+from .train import of_members
 
 # %% auto #0
-__all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'active_set', 'nnls', 'solve_rows_nnls', 'nnls_with_gaps', 'Terms',
-           'per_word', 'per_topic', 'per_pair', 'forces', 'hessian', 'row_sizes', 'in_row_units', 'newton_direction',
-           'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place', 'look', 'newton_step', 'convex_bound',
-           'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton', 'solve_rows']
+__all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'active_set', 'nnls', 'solve_rows_nnls', 'observed_total',
+           'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian', 'row_sizes',
+           'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place', 'look',
+           'newton_step', 'convex_bound', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
+           'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -111,64 +112,58 @@ def nnls(
 # %% ../nbs/06b_weights.ipynb #c3e5e9ac
 def solve_rows_nnls(
     V: DataMatrix,  # (n,m) data
-    H: Tensor,  # (k,m) components, 0 or more
-    guess: Tensor | None = None,  # (n,k) weights from a fit: where they are positive saves time, not more
+    H: Tensor,  # (..., k, m) components, 0 or more; of a batch where nothing is missing
+    guess: Tensor | None = None,  # (..., n, k) weights from a fit: where they are positive saves time, not more
     l1: float = 0.0,  # weight of the sum of W, 0 or more
     l2: float = 0.0,  # weight of half the sum of squares of W, 0 or more
-) -> Tensor:  # (n,k) weights, 0 or more, each row the best for `H`
+) -> Tensor:  # (..., n, k) weights, 0 or more, each row the best for `H`
     "Return the best `W >= 0` for fixed `H` and the squared error."
     unit = H.mT.to(torch.float64, copy=True, memory_format=torch.contiguous_format)
-    length = torch.linalg.vector_norm(unit, dim=0)
+    length = torch.linalg.vector_norm(unit, dim=-2, keepdim=True)
     length = torch.where(length > 0, length, 1.0)
     unit.div_(length)
-    l1, l2 = l1 / length, l2 / length**2
-    if V.hidden is not None or V.observed_only:
-        return (nnls_with_gaps(V.to_csr(), unit, l1, l2) / length).to(H.dtype)
-    G, B = gram(unit.mT) + torch.diag(1e-12 * len(H) + l2), V.double() @ unit - l1
-    step = max(1, (1 << 19) // len(G) ** 2)
-    near = [None] * len(B.split(step)) if guess is None else (guess.clamp_min(0) * length).split(step)
-    return (torch.cat([nnls(G, b, w) for b, w in zip(B.split(step), near)]) / length).to(H.dtype)
-
-# %% ../nbs/06b_weights.ipynb #f85f8f6f
-def _padded(V: DataMatrix, k: int, size: int = 1 << 18):
-    "Yield (rows, columns, values, marks) of the stored entries, padded; a mark says missing, or where few are observed, real."
-    crow, cols, values, hidden = V.V.crow_indices(), V.V.col_indices(), V.values.double(), V.hidden
-    if not len(values):  # a place to point at
-        cols, values = cols.new_zeros(1), values.new_zeros(1)
-        hidden = None if hidden is None else hidden.new_zeros(1)
-    length = crow.diff()
-    order = length.argsort(stable=True)
-    while len(order):
-        longest = max(int(length[order[-1]]), 1)
-        count = max(1, size // (max(longest, k) * k))
-        rows, order = order[-count:], order[:-count]
-        at = crow[rows][:, None] + torch.arange(longest, device=V.device)
-        real = torch.arange(longest, device=V.device) < length[rows][:, None]
-        at = torch.where(real, at, 0)
-        mark = real if hidden is None else real & hidden[at]
-        yield rows, cols[at], torch.where(real, values[at], 0.0), mark
+    l1, l2, (n, _), k = l1 / length, l2 / length[..., 0, :] ** 2, V.shape, H.shape[-2]
+    if V.gaps:
+        return (nnls_with_gaps(V, unit, l1, l2) / length).to(H.dtype)
+    G, B = gram(unit.mT) + torch.diag_embed(1e-12 * k + l2), V.to(torch.float64) @ unit - l1
+    rows, near = B.flatten(0, -2), None if guess is None else (guess.clamp_min(0) * length).flatten(0, -2)
+    step = max(1, (1 << 19 if B.device.type == "cpu" else 1 << 26) // k**2)
+    W = [
+        nnls(G if G.ndim == 2 else G[at // n], rows[at], None if near is None else near[at])
+        for at in torch.arange(len(rows), device=B.device).split(step)
+    ]
+    return (torch.cat(W).view_as(B) / length).to(H.dtype)
 
 # %% ../nbs/06b_weights.ipynb #1fe8a136
-def _seen(total, Hc: Tensor, mark: Tensor, V: DataMatrix, square: bool = False) -> Tensor:
-    "What is left of a total over all words, of each topic or of each pair, when only the observed ones count."
-    if V.hidden is None and not V.observed_only:
-        return torch.as_tensor(total, dtype=Hc.dtype, device=Hc.device)
-    marked = Hc * mark[..., None]
-    part = marked.mT @ Hc if square else marked.sum(1)
+def observed_total(
+    total: Tensor | float,  # over all words: of each topic, (k,), or of each pair of topics, (k,k)
+    topics: Tensor,  # (b,L,k) at the stored entries of each row
+    marks: Tensor,  # (b,L) bool: what is missing, or where few are observed, what is observed
+    V: SparseMatrix,  # the rows that were padded
+    pairs: bool = False,  # whether to add up products of pairs of topics
+) -> Tensor:  # (b,k) or (b,k,k); `total` itself where nothing is missing
+    "Return what is left of a total over all words when only the observed ones of each row count."
+    if not V.gaps:
+        return torch.as_tensor(total, dtype=topics.dtype, device=topics.device)
+    marked = topics * marks[..., None]
+    part = marked.mT @ topics if pairs else marked.sum(1)
     return part if V.observed_only else (total - part).clamp_min(0)
 
 # %% ../nbs/06b_weights.ipynb #e491618e
 def nnls_with_gaps(
-    V: DataMatrix,  # (n,m) data in CSR, some of it missing
+    V: DataMatrix,  # (n,m) data, some of it missing
     unit: Tensor,  # (m,k) float64, topics of length 1
-    l1: Tensor,  # (k,) weights of the sum of W
+    l1: Tensor,  # (1,k) weights of the sum of W
     l2: Tensor,  # (k,) weights of half the sum of squares of W
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise the squared error of each row over its observed entries."
-    B, total = V.double() @ unit - l1, gram(unit.mT)
-    W, ridge = torch.zeros_like(B), torch.diag(1e-9 + l2)  # few entries often leave weights that topics can share
-    for rows, cols, _, mark in _padded(V, len(total)):
-        W[rows] = nnls(_seen(total, unit[cols], mark, V, square=True) + ridge, B[rows])
+    W, total, ridge = unit.new_zeros(V.shape[0], unit.shape[1]), gram(unit.mT), torch.diag(1e-9 + l2)
+    for at, block in V.blocks(1 << 14):
+        part = block.to_csr()
+        B, w = part.to(torch.float64) @ unit - l1, W[at]
+        for rows, columns, _, marks in padded_rows(part, len(total)):
+            G = observed_total(total, unit[columns], marks, part, pairs=True)
+            w[rows] = nnls(G + ridge, B[rows])
     return W
 
 # %% ../nbs/06b_weights.ipynb #0e42b774
@@ -431,22 +426,19 @@ def row_blocks(
     size: int = 1 << 20,  # entries at a time
 ):  # yields (b,) rows, their topics and their terms
     "Go over the rows of `V` in blocks, as problems (4) in the units of the data."
-    prices = l1[None], l2[None]
-    if beta == 1 or V.observed_only:
-        V = V.to_csr()
-        for rows, cols, v, mark in _padded(V, Ht.shape[1]):
-            topics, u, l1 = Ht[cols], mark.double(), prices[0]
-            if beta == 1:
-                s = torch.maximum(_seen(1.0, topics, mark, V), per_topic(topics, (v > 0).double()))
-                u, l1 = v.new_zeros(1, 1), s + l1
-            yield rows, topics, Terms(v, u, v.new_zeros(1, 1), l1, prices[1], beta)
-        return
-    for rows in torch.arange(V.shape[0], device=V.device).split(max(1, size // V.shape[1])):
-        part = rows_of(V, slice(int(rows[0]), int(rows[-1]) + 1))
-        v = part.V.to_dense().double()
-        gaps = torch.zeros_like(v[:1]) if V.hidden is None else part.hidden.double()
-        gaps = with_values(part, gaps).V.to_dense() if V.hidden is not None and V.is_sparse else gaps
-        yield rows, Ht[None], Terms(v, 1 - gaps, v.new_zeros(1, 1), *prices, beta)
+    k, prices, zero = Ht.shape[1], (l1[None], l2[None]), Ht.new_zeros(1, 1)
+    for at, block in V.blocks(1 << 14 if beta == 1 or V.observed_only else max(1, size // V.shape[1])):
+        if beta != 1 and not block.observed_only:
+            rows = torch.arange(at.start, at.stop, device=Ht.device)
+            yield rows, Ht[None], Terms(block.to_dense().double(), block.observed().double(), zero, *prices, beta)
+            continue
+        part = block.to_csr()
+        for rows, columns, v, marks in padded_rows(part, k):
+            topics, u, price = Ht[columns], marks.double(), prices[0]
+            if beta == 1:  # all words push, and their sum is known
+                u, s = zero, observed_total(1.0, topics, marks, part)
+                price = torch.maximum(s, per_topic(topics, (v > 0).double())) + price
+            yield rows + at.start, topics, Terms(v, u, zero, price, prices[1], beta)
 
 # %% ../nbs/06b_weights.ipynb #b5fdd3d8
 def in_word_units(
@@ -488,15 +480,21 @@ def solve_rows_newton(
 
 # %% ../nbs/06b_weights.ipynb #7d34027c
 def solve_rows(
-    V: DataMatrix,  # (n,m) data
-    H: Tensor,  # (k,m) components, 0 or more
+    V: DataMatrix,  # (n,m) data; with gaps of each member for a batch
+    H: Tensor,  # (k,m) components, 0 or more; (b,k,m) for a batch
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float = 0.0,  # weight of the sum of W
     l2: float = 0.0,  # weight of half the sum of squares of W
-    guess: Tensor | None = None,  # (n,k) weights from a fit, which save time for beta from 1 to 2
-) -> Tensor:  # (n,k) weights, 0 or more
+    guess: Tensor | None = None,  # (n,k) or (b,n,k) weights from a fit, which save time for beta from 1 to 2
+    apart: bool | None = None,  # whether members are solved one by one; None: on a CPU, and where it must be
+) -> Tensor:  # (n,k) or (b,n,k) weights, 0 or more
     "Return weights for fixed `H`: the best ones for beta from 1 to 2, else a stationary point."
     check_beta(V, beta)
+    apart = H.device.type == "cpu" if apart is None else apart
+    if H.ndim == 3 and (apart or beta != 2 or V.gaps):
+        near = [None] * len(H) if guess is None else guess
+        each = [solve_rows(of_members(V, i), h, beta, l1, l2, w) for i, (h, w) in enumerate(zip(H, near))]
+        return torch.stack(each)
     if beta == 2:
         return solve_rows_nnls(V, H, guess, l1, l2)
     return solve_rows_newton(V, H, beta, l1, l2, guess if 1 <= beta < 2 else None)

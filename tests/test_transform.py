@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nmf_nb import NMF, MiniBatchNMF
 from nmf_nb.corpus import load_corpus
 from nmf_nb.divergence import EPS
+from nmf_nb.linalg import DataMatrix, data_matrix, stack_rows
+from nmf_nb.weights import solve_rows
 
 BETAS = [-1, 0, 0.5, 0.9, 1, 1.5, 2, 2.5, 4]
 
@@ -74,3 +77,43 @@ def test_small_data(beta):
         np.testing.assert_allclose(small.components_ * 2**q, big.components_, rtol=1e-8)
         np.testing.assert_allclose(small.score(X / 4**q) * 4 ** (q * beta), big.score(X), **tolerance)
         np.testing.assert_allclose(small.transform(X[:5] / 4**q) * 2**q, W, atol=1e-9 * W.max(), **tolerance)
+
+
+class Shards(DataMatrix):
+    "Row blocks in a list, dense and sparse ones mixed: of the contract of a data matrix only what it must give"
+
+    def __init__(self, blocks):
+        self.list, first = blocks, blocks[0]
+        self.ends = np.cumsum([block.shape[0] for block in blocks])
+        self.shape, self.dtype, self.device = (int(self.ends[-1]), first.shape[1]), first.dtype, first.device
+        self.full, self.gaps, self.observed_only = (
+            any(getattr(b, a) for b in blocks) for a in ("full", "gaps", "observed_only")
+        )
+
+    def rows(self, at):
+        spans = zip(self.list, self.ends)
+        parts = [(b, at.start - end + b.shape[0], at.stop - end + b.shape[0]) for b, end in spans]
+        return stack_rows(
+            [b.rows(slice(max(i, 0), min(j, b.shape[0]))) for b, i, j in parts if i < b.shape[0] and j > 0]
+        )
+
+
+@pytest.mark.parametrize("gaps", ["none", "few", "most"])
+@pytest.mark.parametrize("beta", BETAS)
+def test_a_foreign_matrix(beta, gaps):
+    "`solve_rows` asks a data matrix for what the contract names, whoever made it"
+    rng = np.random.default_rng(0)
+    X = rng.random((25, 12)) * (rng.random((25, 12)) < 0.7) + 0.1 * (beta <= 0)
+    missing = rng.random((25, 12)) < {"none": 0, "few": 0.2, "most": 0.7}[gaps]
+    H = torch.from_numpy(rng.random((4, 12)))
+    options = {} if gaps == "none" else {"missing": missing}
+    whole = data_matrix(X, "cpu", **options)
+    cuts = [slice(0, 7), slice(7, 8), slice(8, 25)]
+    pieces = [whole.rows(at) if i % 2 else whole.rows(at).to_csr() for i, at in enumerate(cuts)]
+    V = Shards(pieces)
+    guess = torch.from_numpy(rng.random((25, 4)))
+    for l1, l2, near in ((0.0, 0.0, None), (0.1, 0.2, guess)):
+        W = solve_rows(whole, H, beta, l1, l2, near)
+        torch.testing.assert_close(solve_rows(V, H, beta, l1, l2, near), W, rtol=1e-6, atol=1e-9)
+    both = solve_rows(V, torch.stack([H, H.flip(0)]), beta)
+    torch.testing.assert_close(both[1].flip(1), both[0], rtol=1e-6, atol=1e-8)
