@@ -473,6 +473,49 @@ def test_keyboard_and_names(browser, page):
             assert node.get("name", {}).get("value", "").strip(), node
 
 
+CONTRASTS = """(() => {
+  const parse = (c) => { const [r, g, b, a = 1] = c.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = ([r, g, b, a], under) => [r, g, b].map((x, i) => a * x + (1 - a) * under[i]);
+  const ground = (e) => e ? over(parse(getComputedStyle(e).backgroundColor), ground(e.parentElement)) : [255, 255, 255];
+  const light = (c) => c.map((x) => x / 255).map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, x, i) => sum + [0.2126, 0.7152, 0.0722][i] * x, 0);
+  const found = [];
+  for (const e of document.body.querySelectorAll("*")) {
+    const text = [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    const style = getComputedStyle(e);
+    if (!text || !e.checkVisibility({ visibilityProperty: true }) || !parseFloat(style.fontSize)) continue;
+    if (e.closest(":disabled, script, style, noscript, title, .skip, [aria-pressed=true] > text")) continue;
+    const under = ground(e), ink = over(parse(e instanceof SVGElement ? style.fill : style.color), under);
+    const [low, high] = [light(ink), light(under)].sort((a, b) => a - b);
+    found.push([(high + 0.05) / (low + 0.05), `${e.tagName} ${e.className.baseVal ?? e.className} ${text.slice(0, 30)}`]);
+  }
+  return found;
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_contrast_landmarks_and_tables(browser, page, hostile, dark, width, tmp_path):
+    "Every text can be read against its ground (4.5 to 1), landmarks have names of their own, and regions that scroll have focus"
+    for path in (page, report(hostile, tmp_path / "evil.html"), report(many(50, 60, 500), tmp_path / "many.html")):
+        browser.open(path, width=width, dark=dark)
+        browser.js("document.querySelectorAll('.pick')[1].click()")
+        browser.js("document.querySelectorAll('article .more').forEach(e => e.click())")
+        contrasts = browser.js(CONTRASTS)
+        assert len(contrasts) > 100
+        assert min(contrasts)[0] >= 4.5, min(contrasts)
+        nodes = [n for n in browser("Accessibility.getFullAXTree")["nodes"] if not n["ignored"]]
+        landmarks = [(n["role"]["value"], n.get("name", {}).get("value")) for n in nodes]
+        landmarks = [
+            mark for mark in landmarks if mark[0] in ("region", "navigation", "search", "complementary", "main")
+        ]
+        assert len(landmarks) == len(set(landmarks)) > 5
+        assert browser.js("[...document.querySelectorAll('th')].filter(e => !e.textContent.trim()).length") == 0
+        scrolls = "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1"
+        scrolls += " && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.tabIndex < 0).length"
+        assert browser.js(scrolls) == 0
+
+
 def test_without_scripts(browser, page, sotu):
     browser.open(page, script=False)
     shown = browser.js("document.body.innerText")
