@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from numbers import Integral, Number, Real
 from pathlib import Path
@@ -25,20 +28,21 @@ from sklearn.utils._array_api import check_same_namespace, move_to
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
-from .divergence import beta_divergence, beta_of, penalty_of
+from .divergence import beta_divergence, beta_of, penalty_of, weighs
 from .files import read_tensors, write_tensors
 from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix
-from .problem import Problem, make_problem, two_to
+from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
-from .train import Look
+from .train import Fit, Look, Progress, fit
 from .weights import solve_rows
 
 # %% auto #0
-__all__ = ['check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of', 'output_like',
-           'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first', 'read_fixed',
-           'make_start', 'Tasks', 'best_member', 'history_records', 'best_weights', 'components_on', 'score_rows',
-           'pack_value', 'unpack_value', 'Factorisation', 'model_parts', 'model_from_parts']
+__all__ = ['check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of', 'warn_user',
+           'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
+           'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member', 'history_records',
+           'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value',
+           'unpack_value', 'model_parts', 'model_from_parts', 'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -113,6 +117,17 @@ def seed_of(
     if isinstance(random_state, Integral) and not isinstance(random_state, bool) and 0 <= random_state < 2**32:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+# %% ../nbs/06e_base.ipynb #33980cc2
+def warn_user(
+    message: str,  # what to say
+    category: type = UserWarning,  # of the warning
+) -> None:
+    "Warn, pointing at the nearest line outside this package and scikit-learn."
+    frame, level = sys._getframe(1), 2
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in ("nmf_nb", "sklearn", "contextlib"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 # %% ../nbs/06e_base.ipynb #13b95650
 def output_like(
@@ -272,32 +287,72 @@ def read_fixed(
 
 # %% ../nbs/06e_base.ipynb #40e92608
 def make_start(
-    model,  # an estimator: `init`, `n_init` and `random_state` are read
-    problem: Problem,  # in the units of the loop
+    model,  # an estimator: `init` and `n_init` are read
+    problem: Problem,  # in the units of the loop; its seed is that of what is drawn
     k: int,  # components
     W=None,  # (n,k) start for init="custom"
     H=None,  # (k,m) start for init="custom"
     F: Tensor | None = None,  # (r,m) components that stay
     size: float = math.inf,  # of the smaller side of the data
-) -> State:  # a batch of `n_init`, or a single one
+) -> State:  # a batch of `n_init`, or a single one, as the loop sees it
     "Return the start of the loop."
     check_number("n_init", model.n_init, 1, whole=True)
-    V, small = problem.plain, two_to(-problem.p)
+    V, units = problem.plain, problem.units
     if model.init == "custom" and model.n_init == 1:
         if W is None or H is None:
             raise ValueError("init='custom' needs both W and H; give them to fit_transform, or choose another init")
-        W, H = (read_factor(V, k, name, A, problem.beta)[None] * small for name, A in (("W", W), ("H", H)))
+        given = (read_factor(V, k, name, A, problem.beta)[None] for name, A in (("W", W), ("H", H)))
+        W, H = map(units.of_factor, given)
     else:
         if W is not None or H is not None:
-            ignored = (
-                "When init!='custom', provided W or H are ignored. Set init='custom' to use them as initialization."
-            )
-            warnings.warn(ignored, RuntimeWarning, stacklevel=5)
-        W, H, _ = named_start(V, k, model.init, model.n_init, seed_of(model.random_state), problem.u, size)
+            unused = "When init!='custom', provided W or H are ignored."
+            warn_user(f"{unused} Set init='custom' to use them as initialization.", RuntimeWarning)
+        W, H, _ = named_start(V, k, model.init, model.n_init, problem.seed, problem.u, size)
     if F is not None:
-        W, H = map(torch.stack, zip(*(fixed_first(w, h, F * small) for w, h in zip(W, H))))
-    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
+        W, H = map(torch.stack, zip(*(fixed_first(w, h, units.of_factor(F)) for w, h in zip(W, H))))
+    W = problem.rooted(W)
     return State(W, H) if len(W) > 1 else State(W[0], H[0])
+
+# %% ../nbs/06e_base.ipynb #50774d19
+@dataclass(frozen=True, repr=False)
+class Solver:
+    "What makes a step of a problem, and what the step can do."
+
+    make: Callable  # problem -> step, (V, state) -> state
+    begin: Callable | None = None  # state -> state ready for the step; None: as it is
+    betas: tuple[float, ...] | None = (2.0,)  # divergences it is for; None: any
+    honours: tuple[str, ...] = ()  # of "penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init"
+    root: bool = False  # whether the loop stops by the root of the objective
+    keeps_zeros: bool = False  # whether what is 0 in the start stays 0
+
+    def __repr__(self) -> str:
+        return f"Solver({getattr(self.make, '__qualname__', type(self.make).__name__)})"
+
+# %% ../nbs/06e_base.ipynb #57adc167
+def check_solver(
+    model,  # an estimator: `solver`, `beta_loss`, `init` and `n_init` are read
+    solver: Solver,  # its solver
+    problem: Problem,  # its problem
+) -> None:
+    "Raise ValueError unless the solver can do what the problem asks for."
+    if solver.betas is not None and problem.beta not in solver.betas:
+        wrong = f"solver {model.solver!r} does not handle beta_loss = {model.beta_loss!r}"
+        takes = f"it takes {', '.join(f'{beta:g}' for beta in solver.betas)}"
+        raise ValueError(f"Invalid beta_loss parameter: {wrong}, {takes}; give solver='mu'")
+    asked = {
+        "penalty": any(map(weighs, problem.penalty)),
+        "fixed_components": problem.fixed,
+        "n_init": model.n_init > 1,
+    }
+    asked |= {"sample_weight": problem.row_weight is not None, "shuffle": problem.shuffle}
+    asked |= {"missing": problem.V.hidden is not None or problem.V.observed_only}
+    lacking = [name for name, wanted in asked.items() if wanted and name not in solver.honours]
+    if lacking:
+        name, text = lacking[0].replace("penalty", "alpha_W or alpha_H"), f"its honours are {solver.honours}"
+        raise ValueError(f"solver={model.solver!r} cannot honour {name}; {text}: leave it out, or give solver='mu'")
+    if solver.keeps_zeros and model.init == "nndsvd":
+        advice = f"The multiplicative update ({model.solver!r}) solver cannot update zeros; give init='nndsvda'"
+        warn_user(advice, UserWarning)
 
 # %% ../nbs/06e_base.ipynb #56575ae8
 class Tasks:
@@ -334,6 +389,23 @@ class Tasks:
         self._end(self.task, None)
         self._end(self.root, dict)
 
+# %% ../nbs/06e_base.ipynb #8af6b3d7
+def run_loop(
+    model,  # an estimator: `max_iter`, `tol` and `verbose` are read
+    solver: Solver,  # whose step is taken
+    problem: Problem,  # in the units of the loop
+    start: State,  # as the loop sees it
+    on_look: Callable | None = None,  # called with (look, state) at each look; True stops the fit
+) -> Fit:  # the last state, the history, why it stopped
+    "Run the loop with a solver's step."
+    with ExitStack() as stack:
+        watchers = [on_look] if on_look else []
+        watchers += [stack.enter_context(Progress(model.max_iter))] if model.verbose else []
+        options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "root": solver.root}
+        options["objective"] = lambda V, W, H: objective(problem, W, H)
+        start = start if solver.begin is None else solver.begin(start)
+        return fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, **options)
+
 # %% ../nbs/06e_base.ipynb #15608696
 def best_member(
     objective: float | list,  # of each member
@@ -348,14 +420,14 @@ def best_member(
 # %% ../nbs/06e_base.ipynb #966ee926
 def history_records(
     history: list[Look],  # the start and each look
-    unit: float = 1.0,  # what objectives are multiplied by
+    problem: Problem,  # whose units the looks have
 ) -> list[dict]:  # step, seconds, objective, spread
     "Return the looks in the units of the data."
     rows = []
-    for step, seconds, objective, *_ in history:
-        f = np.atleast_1d(objective) * unit
+    for look in history:
+        f = np.atleast_1d(problem.units.objective(np.asarray(look.objective)))
         spread = float(np.ptp(f)) if np.isfinite(f).all() else 0.0 if len(f) == 1 else math.inf
-        rows.append({"step": step, "seconds": seconds, "objective": float(f.min()), "spread": spread})
+        rows.append({"step": look.step, "seconds": look.seconds, "objective": float(f.min()), "spread": spread})
     return rows
 
 # %% ../nbs/06e_base.ipynb #040d1db2
@@ -366,9 +438,92 @@ def best_weights(
     guess: Tensor | None = None,  # (n,k) weights from a fit
 ) -> Tensor:  # (n,k)
     "Return the best weights for given components, each row by itself."
-    l1, l2, *_ = penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
-    W = solve_rows(V, H, beta_of(model.beta_loss), l1, l2, guess)
-    return W.clamp_(max=torch.finfo(W.dtype).max)
+    beta, (l1, l2, *_) = beta_of(model.beta_loss), penalty_of(V, model.alpha_W, model.alpha_H, model.l1_ratio)
+    p, h = find_units(V, far=400).p, math.frexp(H.amax().item())[1]
+    h = h if abs(h) > 200 else 0
+    if p or h:  # V = 4^p V', H = 2^h H', so W = 2^(2p - h) W'
+        l1, l2 = (min(times_two_to(a, i * (2 * p - h) - 2 * p * beta), 1e150) for a, i in ((l1, 1), (l2, 2)))
+        V, H, guess = scaled_data(V, p), H * 2.0 ** (-h / 2) * 2.0 ** (-h / 2), None
+    W = solve_rows(V, H, beta, l1, l2, guess)
+    return (W * 2.0**p * 2.0 ** min(p - h, 1000)).clamp_(max=torch.finfo(W.dtype).max)
+
+# %% ../nbs/06e_base.ipynb #def7604f
+@contextmanager
+def old_fit_kept(
+    model,  # an estimator
+) -> Iterator[None]:
+    "Bring the old fit back whole if the block raises before a new one is in its place."
+    before = vars(model).copy()
+    try:
+        yield
+    except BaseException:
+        if vars(model).get("components_") is before.get("components_"):
+            of_callbacks = {
+                name: value for name, value in vars(model).items() if name.startswith(("_callback", "_skl"))
+            }
+            model.__dict__ = before | of_callbacks
+        raise
+
+# %% ../nbs/06e_base.ipynb #ecfc4884
+def keep_fit(
+    model,  # an estimator
+    V: DataMatrix,  # (n,m) data
+    problem: Problem,  # in the units of the loop
+    result: Fit,  # from the loop
+    like: Callable,  # tensor -> the kind of array that is wanted
+) -> Tensor:  # (n,k) weights
+    "Solve the weights once more and set all fitted attributes at once; an interrupt leaves those of the loop."
+    (w, h), units, steps = (
+        best_member(result.history[-1].objective, result.state),
+        problem.units,
+        result.history[-1].step,
+    )
+    H, found, stopped = units.factor(h), units.factor(problem.unrooted(w)), None
+    one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
+    try:
+        W = best_weights(model, V, H, found if one else None)
+    except KeyboardInterrupt as signal:
+        W, stopped = found, signal
+    error, value = measure(problem, units.of_factor(W), h, steps)
+    fitted = {"components_": like(H), "n_components_": len(H), "_n_components": len(H), "device_": str(V.device)}
+    fitted |= {"history_": history_records(result.history, problem), "n_iter_": steps}
+    vars(model).update(fitted, reconstruction_err_=error, objective_=value)
+    if stopped:
+        raise stopped
+    return W
+
+# %% ../nbs/06e_base.ipynb #276a2961
+def fit_factors(
+    model,  # an estimator with the parameters of `NMF`
+    solver: Solver,  # its solver
+    X,  # (n,m) data
+    y=None,  # for callbacks
+    W=None,  # (n,k) start for init="custom"
+    H=None,  # (k,m) start for init="custom"
+    missing=None,  # (n,m) bool mask of entries that are not known
+    sample_weight=None,  # (n,) how often each row counts
+):  # (n,k) weights, in the kind of array that is wanted
+    "Fit a model and return the weights."
+    with old_fit_kept(model):
+        V, like = read_data(model, X, missing, reset=True)
+        u, k = read_row_weights(sample_weight, V), count_components(model.n_components, V.shape[1], H)
+        size = min(V.shape[0] if u is None else u.sum().item(), V.shape[1])
+        beta, F = check_parameters(model, k, size), read_fixed(model.fixed_components, V, k)
+        check_flag("shuffle", model.shuffle)
+        options = {"fixed": 0 if F is None else len(F), "shuffle": bool(model.shuffle)}
+        options["seed"] = seed_of(model.random_state)
+        problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u, **options)
+        check_solver(model, solver, problem)
+        start = make_start(model, problem, k, W, H, F, size)
+
+        def fitted(look, state):
+            H = best_member(look.objective, state)[1]
+            return {"components_": like(problem.units.factor(H)), "n_components_": k}
+
+        tasks = Tasks(model, X, y, fitted)
+        weights = keep_fit(model, V, problem, run_loop(model, solver, problem, start, tasks), like)
+        tasks.close()
+        return like(weights)
 
 # %% ../nbs/06e_base.ipynb #28bb52f8
 def components_on(
@@ -385,9 +540,13 @@ def score_rows(
 ) -> float:  # 0 or less
     "Return minus the divergence per row, in float64."
     H, problem = components_on(model, V), make_problem(V, beta_of(model.beta_loss))
-    W, D, small = best_weights(model, V, H), problem.plain.double(), two_to(-problem.p)
-    H, W = small * H.to(D.dtype), small * W.to(D.dtype)
-    return -max(beta_divergence(D, W, H, problem.beta).item(), 0.0) * problem.unit / V.shape[0]
+    W, H = (problem.units.of_factor(A).double() for A in (best_weights(model, V, H), H))
+    divergence = beta_divergence(problem.plain.double(), W, H, problem.beta).item()
+    return -problem.units.objective(max(divergence, 0.0) / V.shape[0])
+
+# %% ../nbs/06e_base.ipynb #f9907c8d
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # %% ../nbs/06e_base.ipynb #863abb70
 def pack_value(
@@ -414,6 +573,9 @@ def pack_value(
         return value.item()
     if isinstance(value, tuple):
         return {"tuple": [pack_value(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]}
+    if value is not None and not isinstance(value, (bool, int, float, str, list)):
+        kept = "set_params to what a file can hold before saving, the components stay"
+        raise ValueError(f"{name} is {value!r}, which a file without code cannot keep; use {kept}")
     return value
 
 # %% ../nbs/06e_base.ipynb #b1060457
@@ -432,6 +594,30 @@ def unpack_value(
     make = {"tensor": lambda: tensors[held].numpy(), "turned": lambda: tensors[held].numpy().T}
     make |= {"strings": lambda: np.array(held, dtype=object), "dict": lambda: held}
     return make[kind]() if kind in make else tuple(unpack_value(v, tensors) for v in held)
+
+# %% ../nbs/06e_base.ipynb #8045011b
+def model_parts(
+    model: Factorisation,  # fitted
+) -> tuple[dict, dict[str, Tensor]]:  # what JSON can write, and tensors
+    "Return the parameters and the fitted attributes of a model."
+    tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
+    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith(("_stream", "_sklearn_output_config"))}
+    parts = {"params": model.get_params(deep=False), "attributes": kept}
+    header = {part: {k: pack_value(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
+    header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
+    return header, tensors
+
+# %% ../nbs/06e_base.ipynb #d9f052de
+def model_from_parts(
+    cls,  # a subclass of `Factorisation`
+    header: dict,  # from `model_parts`
+    tensors: dict[str, Tensor],  # from `model_parts`
+) -> Factorisation:  # of class `cls`
+    "Return a model of its parts."
+    model = cls(**{k: unpack_value(v, tensors) for k, v in header["params"].items()})
+    for name, value in header["attributes"].items():
+        setattr(model, name, unpack_value(value, tensors))
+    return model
 
 # %% ../nbs/06e_base.ipynb #2c53f38c
 class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -496,27 +682,3 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
         tags.input_tags.allow_nan = self.missing_values is not None
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-# %% ../nbs/06e_base.ipynb #8045011b
-def model_parts(
-    model: Factorisation,  # fitted
-) -> tuple[dict, dict[str, Tensor]]:  # what JSON can write, and tensors
-    "Return the parameters and the fitted attributes of a model."
-    tensors, kept = {}, {k: v for k, v in vars(model).items() if k not in model.get_params() and k[:5] != "_skl_"}
-    kept = {k: v for k, v in kept.items() if k.endswith("_") or k.startswith(("_stream", "_sklearn_output_config"))}
-    parts = {"params": model.get_params(deep=False), "attributes": kept}
-    header = {part: {k: pack_value(v, f"{part}.{k}", tensors) for k, v in d.items()} for part, d in parts.items()}
-    header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
-    return header, tensors
-
-# %% ../nbs/06e_base.ipynb #d9f052de
-def model_from_parts(
-    cls,  # a subclass of `Factorisation`
-    header: dict,  # from `model_parts`
-    tensors: dict[str, Tensor],  # from `model_parts`
-) -> Factorisation:  # of class `cls`
-    "Return a model of its parts."
-    model = cls(**{k: unpack_value(v, tensors) for k, v in header["params"].items()})
-    for name, value in header["attributes"].items():
-        setattr(model, name, unpack_value(value, tensors))
-    return model

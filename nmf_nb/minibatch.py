@@ -31,7 +31,7 @@ from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
 from .divergence import pull_push_H
 from .mu import mu_exponent, mu_step, mu_step_H
-from .problem import make_problem, measure, scaled_data, two_to
+from .problem import Units, make_problem, measure
 from .train import Look, Progress, check_finite, iterate
 
 # %% auto #0
@@ -190,12 +190,12 @@ def _cut(V: DataMatrix, size: int) -> list[_Batch]:
     return [_Batch(rows_of(V, rows), rows) for rows in slices]
 
 
-def _read(model, pieces: Iterable, p: int) -> Iterator[_Batch]:
+def _read(model, pieces: Iterable, units: Units) -> Iterator[_Batch]:
     "The batches of a stream, checked and scaled as they come."
     for piece in pieces:
         V, _ = read_data(model, piece)
         check_beta(V, beta_of(model.beta_loss))
-        yield _Batch(scaled_data(V, p), None)
+        yield _Batch(units.of_data(V), None)
 
 # %% ../nbs/08_minibatch.ipynb #fe409a55
 class _Task(NamedTuple):
@@ -204,15 +204,15 @@ class _Task(NamedTuple):
     beta: float
     penalty: Penalty  # that on H for each row
     total: int | None  # rows in all, None where nobody knows
-    p: int  # entries are divided by `4**p`
-    unit: float  # what objectives are multiplied by
+    units: Units  # of the loop
 
 
-def _task(model, V: DataMatrix, beta: float, total: int | None) -> tuple:
+def _task(model, V: DataMatrix, beta: float, total: int | None, seed: int = 0, units: Units | None = None) -> tuple:
     "The task, and the problem that it is made from."
-    problem, n = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio), V.shape[0]
+    alphas, n = (model.alpha_W, model.alpha_H, model.l1_ratio), V.shape[0]
+    problem = make_problem(V, beta, *alphas, seed=seed, units=units)
     l1_W, l2_W, l1_H, l2_H = problem.penalty
-    return _Task(beta, Penalty(l1_W, l2_W, l1_H / n, l2_H / n), total, problem.p, problem.unit), problem
+    return _Task(beta, Penalty(l1_W, l2_W, l1_H / n, l2_H / n), total, problem.units), problem
 
 # %% ../nbs/08_minibatch.ipynb #23210f6a
 def _learn(model, batch: _Batch, stream: Stream, W: Tensor | None, task: _Task) -> tuple:
@@ -250,9 +250,9 @@ def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, seen: _Se
                 rest = calm is not None and calm(f.item() / b, after.H, before.H)
                 if rest:
                     break
-            history.append(_record(i, began, rows, sums * task.unit))
+            history.append(_record(i, began, rows, sums, task.units))
             f = history[-1]["objective"]
-            check_finite(f, stream.steps)
+            check_finite(sums[0].item(), stream.steps)
             still = calm is None and i > 1 and history[-2]["objective"] - f < model.tol * history[0]["objective"]
             if seen.a_pass(Look(i, history[-1]["seconds"], f, math.nan), stream) or rest or still:
                 return stream, history, "rest"
@@ -260,14 +260,14 @@ def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, seen: _Se
         kept = f"interrupted after {stream.steps} batches; the components are kept"
         warnings.warn(kept, ConvergenceWarning, stacklevel=5)
         if rows or not history:
-            history.append(_record(i, began, rows, sums * task.unit))
+            history.append(_record(i, began, rows, sums, task.units))
         return stream, history, "interrupt"
     return stream, history, "max_iter"
 
 
-def _record(i: int, began: float, rows: int, sums: Tensor) -> dict:
+def _record(i: int, began: float, rows: int, sums: Tensor, units: Units) -> dict:
     "A pass, or what there was of it, for the history."
-    f, d = sums.tolist()
+    f, d = map(units.objective, sums.tolist())
     return {"step": i, "seconds": time.perf_counter() - began, "rows": rows, "objective": f, "divergence": d}
 
 # %% ../nbs/08_minibatch.ipynb #227e3226
@@ -276,19 +276,19 @@ class _Seen:
 
     def __init__(self, model, X, y, task: _Task, like: Callable, total: int | None):
         def fitted(look, stream):
-            return {"components_": like(stream.H * two_to(task.p)), "n_components_": len(stream.H)}
+            return {"components_": like(task.units.factor(stream.H)), "n_components_": len(stream.H)}
 
         self.a_pass = Tasks(model, X, y, fitted, "pass", 1)
         self.a_pass(Look(0, 0.0, math.nan, math.nan), None)  # the first pass begins
-        self.progress, self.unit, self.began = (
+        self.progress, self.units, self.began = (
             Progress(total) if model.verbose else None,
-            task.unit,
+            task.units,
             time.perf_counter(),
         )
 
     def batch(self, steps: int, f: Tensor, b: int) -> None:
         if self.progress:
-            self.progress(Look(steps, time.perf_counter() - self.began, f.item() * self.unit / b, math.nan))
+            self.progress(Look(steps, time.perf_counter() - self.began, self.units.objective(f.item() / b), math.nan))
 
     def __enter__(self):
         return self
@@ -324,9 +324,9 @@ def _check_batches(model: MiniBatchNMF, k: int, size: float) -> float:
 # %% ../nbs/08_minibatch.ipynb #81ab4754
 def _set(model: MiniBatchNMF, stream: Stream, task: _Task, like: Callable) -> Tensor:
     "Set what every kind of fit sets; return H in the units of the data."
-    H = stream.H * two_to(task.p)
+    H = task.units.factor(stream.H)
     model.components_, model.n_components_, model.device_ = like(H), len(H), str(H.device)
-    model.n_steps_, model._stream, model._stream_scale = stream.steps, stream, task.p
+    model.n_steps_, model._stream, model._stream_scale = stream.steps, stream, task.units.p
     return H
 
 # %% ../nbs/08_minibatch.ipynb #a4a186d5
@@ -335,7 +335,7 @@ def _fit_data(model: MiniBatchNMF, X, y, W, H):
     V, like = read_data(model, X, reset=True)
     n, k = V.shape[0], count_components(model.n_components, V.shape[1], H)
     model._n_components = k  # scikit-learn's name
-    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), n)
+    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), n, seed_of(model.random_state))
     start, size = make_start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
     batches, calm = _cut(problem.V, size), Calm(model.tol, model.max_no_improvement, min(1.0, size / (n + 1)))
     with _Seen(model, X, y, task, like, len(batches) * model.max_iter) as seen:
@@ -344,8 +344,8 @@ def _fit_data(model: MiniBatchNMF, X, y, W, H):
         stream, history, reason = _passes(model, steps, stream, task, calm, seen)
         model.n_iter_, model.history_ = history[-1]["step"], history
         W = best_weights(model, V, _set(model, stream, task, like))
-        model.reconstruction_err_, model.objective_ = measure(problem, W * two_to(-task.p), stream.H)
-        check_finite([model.objective_, W.abs().amax().item(), stream.H.abs().amax().item()], model.n_iter_)
+        measured = measure(problem, task.units.of_factor(W), stream.H, model.n_iter_)
+        model.reconstruction_err_, model.objective_ = measured
     _warn(model, history, reason)
     return like(W)
 
@@ -378,7 +378,7 @@ def _stream_H(model: MiniBatchNMF, problem, pieces: list, k: int, H) -> Tensor:
         return make_start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
     for piece in pieces[1:]:
         check_beta(read_data(model, piece)[0], beta)
-    V = scaled_data(read_data(model, _stacked(pieces))[0], problem.p)
+    V = problem.units.of_data(read_data(model, _stacked(pieces))[0])
     state = make_start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
     step = extrapolated_step if beta >= 1 else partial(mu_step, beta=beta)
     state = next(islice(iterate(step, repeat(V), momentum(state) if beta >= 1 else state), 50, None))
@@ -394,11 +394,13 @@ def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
         raise ValueError("X gives no batch; a stream needs at least one")
     V, like = read_data(model, first, reset=True)
     k = model._n_components = count_components(model.n_components, V.shape[1], H)
-    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), model.total_samples)
+    task, problem = _task(
+        model, V, _check_batches(model, k, min(V.shape)), model.total_samples, seed_of(model.random_state)
+    )
     taken = _first_rows(chain([first], pieces), 400 * k)
     waiting = [chain(taken, pieces)]
     stream = stream_start(_stream_H(model, problem, taken, k, H))
-    give = lambda: _read(model, waiting.pop() if waiting else X(), task.p)  # noqa: E731
+    give = lambda: _read(model, waiting.pop() if waiting else X(), task.units)  # noqa: E731
     passes = model.max_iter if callable(X) else 1
     total = passes * math.ceil(model.total_samples / V.shape[0]) if model.total_samples else None
     with _Seen(model, None, y, task, like, total) as seen:
@@ -423,18 +425,20 @@ def _see(model: MiniBatchNMF, X, W, H) -> None:
     V, like = read_data(model, X, reset=first)
     k = model._n_components = count_components(model.n_components, V.shape[1], H) if first else len(model.components_)
     beta = _check_batches(model, k, min(V.shape) if first else math.inf)
-    task, problem = _task(model, V, beta, model.total_samples)
+    seed = seed_of(model.random_state) if first else 0
+    units = None if first else Units(beta, model._stream_scale)
+    task, problem = _task(model, V, beta, model.total_samples, seed, units)
     if first:
         start = make_start(model, problem, k, W, H, None, min(V.shape)).H
-        rng = torch.Generator().manual_seed(seed_of(model.random_state))
+        rng = torch.Generator().manual_seed(seed)
         stream = stream_start(start if start.any() else half_normal(start.shape, 1.0, rng, V))  # of a batch of zeros
     else:
-        task = task._replace(p=model._stream_scale, unit=two_to(2 * model._stream_scale * beta))
         stream = _resume(model, V)
-    batch = _Batch(scaled_data(V, task.p), None)
+    batch = _Batch(task.units.of_data(V), None)
     _, f, d, stream = _learn(model, batch, stream, None, task)
     _set(model, stream, task, like)
-    model.objective_, model.reconstruction_err_ = f.item() * task.unit, (2 * d.item() * task.unit) ** 0.5
+    model.objective_ = task.units.objective(f.item())
+    model.reconstruction_err_ = task.units.error((2 * d.item()) ** 0.5)
 
 # %% ../nbs/08_minibatch.ipynb #fc4ce54a
 class MiniBatchNMF(Factorisation):

@@ -6,112 +6,51 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.callback import with_callbacks
-from torch import Tensor
 
-from .base import Factorisation, Tasks, best_member, best_weights, check_choice, check_flag, check_parameters
-from .base import count_components, history_records, make_start, read_data, read_factor, read_fixed
-from .base import read_row_weights, seed_of
-from .divergence import beta_of
+from .base import Factorisation, Solver, best_weights, check_choice, check_flag, check_parameters
+from .base import count_components, fit_factors, read_data, read_factor, warn_user
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
-from .linalg import DataMatrix
 from .mu import mu_step
-from .problem import Problem, make_problem, measure, objective_parts, two_to
-from .state import State
-from .train import Fit, Progress, check_finite, fit
 
 # %% auto #0
-__all__ = ['NMF', 'non_negative_factorization']
+__all__ = ['SOLVERS', 'find_solver', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
-class _Method(NamedTuple):
-    "What the loop needs to know of a solver."
-
-    step: Callable  # (V, state) -> state
-    begin: Callable  # state -> state ready for the step
-    objective: Callable  # (V, W, H) -> scalar, what the step lowers
+def _cd(problem):
+    update = shuffled(hals_sweep, problem.seed) if problem.shuffle else hals_sweep
+    return partial(extrapolated_step, update=update, penalty=problem.penalty, fixed=problem.fixed)
 
 
-def _check_solver(model: NMF) -> None:
-    "Raise unless the solver is known and takes the divergence."
-    check_choice("solver", model.solver, ("cd", "mu", "pgd"))
-    check_flag("shuffle", model.shuffle)
-    if beta_of(model.beta_loss) != 2 and model.solver != "mu":
-        wrong = f"solver {model.solver!r} does not handle beta_loss = {model.beta_loss!r}"
-        raise ValueError(f"Invalid beta_loss parameter: {wrong}; give solver='mu'")
-    if model.solver == "mu" and model.init == "nndsvd":
-        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
+def _mu(problem):
+    options = {"penalty": problem.penalty, "fixed": problem.fixed, "row_weight": problem.row_weight}
+    return partial(mu_step, beta=problem.beta, **options)
 
 
-def _method(model: NMF, problem: Problem, fixed: int) -> _Method:
-    "The step of the model's solver, with its objective."
-
-    def objective(V, W, H):
-        return sum(objective_parts(problem, W, H)).clamp_min(0)
-
-    options = {"penalty": problem.penalty, "fixed": fixed}
-    if model.solver == "cd":
-        update = shuffled(hals_sweep, seed_of(model.random_state)) if model.shuffle else hals_sweep
-        return _Method(partial(extrapolated_step, update=update, **options), momentum, objective)
-    step = (
-        partial(pgd_step, **options)
-        if model.solver == "pgd"
-        else partial(mu_step, beta=problem.beta, row_weight=problem.row_weight, **options)
-    )
-    return _Method(step, lambda state: state, objective)
-
-# %% ../nbs/07_nmf.ipynb #2f7bdd30
-def _loop(model, problem: Problem, method: _Method, start: State, tasks: Tasks) -> Fit:
-    "Run the loop, watched."
-    with ExitStack() as stack:
-        watchers = [tasks, *([stack.enter_context(Progress(model.max_iter))] if model.verbose else [])]
-        options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "objective": method.objective}
-        options["root"] = model.solver == "mu"  # scikit-learn's rule
-        return fit(method.step, problem.V, method.begin(start), model.max_iter, model.tol, **options)
+def _pgd(problem):
+    return partial(pgd_step, penalty=problem.penalty, fixed=problem.fixed)
 
 
-def _keep(model, V: DataMatrix, problem: Problem, result: Fit, like: Callable) -> Tensor:
-    "Solve the weights once more and set the fitted attributes; return the weights."
-    guess, small = best_member(result.history[-1].objective, result.state)
-    H = small * two_to(problem.p)
-    model.components_, model.n_components_, model.device_ = like(H), len(H), str(V.device)
-    model.history_, model.n_iter_ = history_records(result.history, problem.unit), result.history[-1].step
-    one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
-    W = best_weights(model, V, H, guess if one else None)  # an interrupt here leaves a model that can transform
-    model.reconstruction_err_, model.objective_ = measure(problem, W * two_to(-problem.p), small)
-    check_finite([model.objective_, W.abs().amax().item(), small.abs().amax().item()], model.n_iter_)
-    return W
+_ALL = ("penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init")
+SOLVERS = {
+    "cd": Solver(_cd, momentum, honours=_ALL),
+    "mu": Solver(_mu, betas=None, honours=_ALL, root=True, keeps_zeros=True),  # the root is scikit-learn's rule
+    "pgd": Solver(_pgd, honours=_ALL),
+}
 
-# %% ../nbs/07_nmf.ipynb #0e48f10e
-def _fit(model: NMF, X, y, W, H, missing, sample_weight):
-    "Fit `model` and return the weights in the kind of array that is wanted."
-    V, like = read_data(model, X, missing, reset=True)
-    u, k = read_row_weights(sample_weight, V), count_components(model.n_components, V.shape[1], H)
-    size, model._n_components = min(V.shape[0] if u is None else u.sum().item(), V.shape[1]), k  # scikit-learn's name
-    _check_solver(model)
-    beta = check_parameters(model, k, size)
-    problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u)
-    F = read_fixed(model.fixed_components, V, k)
-    start = make_start(model, problem, k, W, H, F, size)
-    method = _method(model, problem, 0 if F is None else len(F))
-
-    def fitted(look, state):
-        H = best_member(look.objective, state)[1]
-        return {"components_": like(H * two_to(problem.p)), "n_components_": k}
-
-    tasks = Tasks(model, X, y, fitted)
-    result = _loop(model, problem, method, start, tasks)
-    weights = like(_keep(model, V, problem, result, like))
-    tasks.close()
-    return weights
+# %% ../nbs/07_nmf.ipynb #a9185cca
+def find_solver(
+    solver: str | Solver,  # a name of `SOLVERS`, or one's own
+) -> Solver:
+    "Return the solver that `solver` names."
+    if isinstance(solver, Solver):
+        return solver
+    check_choice("solver", solver, tuple(SOLVERS))
+    return SOLVERS[solver]
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(Factorisation):
@@ -123,8 +62,8 @@ class NMF(Factorisation):
         Number of components, 1 or more; "auto" takes that of a custom start, else, as None, the number of columns.
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"} or None
         The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
-    solver : {"cd", "mu", "pgd"}
-        HALS with extrapolation, multiplicative updates, or the projected gradient.
+    solver : {"cd", "mu", "pgd"} or Solver
+        HALS with extrapolation, multiplicative updates, or the projected gradient; or a step of one's own.
     beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
         The divergence; other than "frobenius" needs `solver="mu"`.
     tol : float
@@ -135,7 +74,8 @@ class NMF(Factorisation):
     random_state : int, RandomState or None
         Seed of the start, and of the order of `shuffle`.
     alpha_W, alpha_H : float
-        Strength of the penalties on W, times the number of features, and on H, times that of samples; "same" is `alpha_W`.
+        Strength of the penalties on W, times the number of features, and on H, times that of samples. With "same", the
+        default, `alpha_W` alone penalises H as well; `alpha_H=0` leaves H free.
     l1_ratio : float
         Share of the penalties that is on sums, 0 to 1; the rest is on half the sums of squares.
     verbose : int
@@ -219,7 +159,7 @@ class NMF(Factorisation):
         sample_weight=None,  # (n,) how often each row counts, 0 or more
     ):  # (n,k) weights
         "Find the components of `X` and return the weights."
-        return _fit(self, X, y, W, H, missing, sample_weight)
+        return fit_factors(self, find_solver(self.solver), X, y, W, H, missing, sample_weight)
 
 # %% ../nbs/07_nmf.ipynb #79bae41d
 def non_negative_factorization(
@@ -253,9 +193,9 @@ def non_negative_factorization(
     if H is None:
         raise ValueError("update_H=False needs the components H, of shape (n_components, n_features)")
     if W is not None:
-        warnings.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2)
+        warn_user("When update_H=False, the provided initial W is not used.", RuntimeWarning)
+    find_solver(solver)
     V, like = read_data(model, X, reset=True)
     k = count_components(model.n_components, V.shape[1], H)
-    _check_solver(model)
     H = read_factor(V, k, "H", H, check_parameters(model, k, math.inf), start=False)
     return like(best_weights(model, V, H)), like(H), 0

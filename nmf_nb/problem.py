@@ -8,48 +8,146 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value
 from .divergence import reconstruction_error
 from .linalg import DataMatrix, scale_rows
+from .train import check_finite
 
 # %% auto #0
-__all__ = ['two_to', 'scaled_data', 'Problem', 'make_problem', 'objective_parts', 'measure']
+__all__ = ['times_two_to', 'scaled_data', 'Units', 'find_units', 'Problem', 'make_problem', 'objective_parts', 'objective',
+           'measure']
 
 # %% ../nbs/06d_problem.ipynb #9d4e7fb7
-def two_to(
-    p: float,  # the exponent
-) -> float:  # 2^p, above 0
-    "Return `2**p`, within the range of float64."
-    return 2.0 ** min(max(p, -1000), 1000)
+def times_two_to(
+    x: float | np.ndarray,  # any numbers
+    e: float,  # the exponent
+) -> float | np.ndarray:  # infinite or 0 where it is out of range
+    "Return `x 2^e`, rounded as late as can be."
+    whole = math.floor(min(max(e, -1e6), 1e6))
+    with np.errstate(over="ignore", under="ignore"):
+        y = np.ldexp(np.multiply(x, 2.0 ** (e - whole if abs(e) < 1e6 else 0.0)), whole)
+    return y if np.ndim(x) else float(y)
 
 # %% ../nbs/06d_problem.ipynb #a3ca468c
 def scaled_data(
     V: DataMatrix,  # (n,m) data
     p: int,  # any whole number
-) -> DataMatrix:  # (n,m) in the units of the loop
-    "Divide the data by `4**p`."
-    return scale_rows(V, torch.full((V.shape[0],), 4.0**-p, dtype=torch.float64, device=V.device)) if p else V
+) -> DataMatrix:  # (n,m)
+    "Divide the data by `4**p`, equation (1)."
+    half = torch.full((V.shape[0],), 2.0**-p, dtype=torch.float64, device=V.device)
+    return scale_rows(scale_rows(V, half), half) if p else V
+
+# %% ../nbs/06d_problem.ipynb #4d543f95
+class Units(NamedTuple):
+    "The units of the loop: data divided by `4**p`, factors by `2**p`, weights of rows by `4**q`."
+
+    beta: float = 2.0  # of the divergence
+    p: int = 0
+    q: int = 0
+
+    def of_data(
+        self,
+        V: DataMatrix,  # (n,m) data
+    ) -> DataMatrix:  # (n,m) data of the loop
+        "Return data in the units of the loop, equation (1)."
+        return scaled_data(V, self.p)
+
+    def of_factor(
+        self,
+        A: Tensor,  # W or H
+    ) -> Tensor:  # W' or H'
+        "Return a factor in the units of the loop, equation (1)."
+        return A * 2.0**-self.p
+
+    def of_penalty(
+        self,
+        penalty: Penalty,  # on the factors of the data
+        most: float = math.inf,  # what stands for a larger number
+    ) -> Penalty:  # on the factors of the loop
+        "Return a penalty in the units of the loop, equation (3)."
+        e1, e2 = self.p * (1 - 2 * self.beta), self.p * (2 - 2 * self.beta)
+        return Penalty(*(min(times_two_to(a, e), most) for a, e in zip(penalty, (e1, e2, e1, e2))))
+
+    def factor(
+        self,
+        A: Tensor,  # W' or H'
+    ) -> Tensor:  # W or H
+        "Return a factor of the loop in the units of the data."
+        return A * 2.0**self.p
+
+    def objective(
+        self,
+        f: float | np.ndarray,  # of the loop
+    ) -> float | np.ndarray:
+        "Return an objective of the loop in the units of the data."
+        return times_two_to(f, 2 * (self.p * self.beta + self.q))
+
+    def error(
+        self,
+        e: float,  # of the loop
+    ) -> float:
+        "Return the root of an objective of the loop in the units of the data."
+        return times_two_to(e, self.p * self.beta + self.q)
+
+# %% ../nbs/06d_problem.ipynb #d9183b3f
+def find_units(
+    V: DataMatrix,  # (n,m) data
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    u: Tensor | None = None,  # (n,) weights of the rows, 0 or more
+    far: int = 20,  # exponents of two beyond which the unit changes
+) -> Units:
+    "Return units in which the largest entry, and the largest weight of a row, is near 1."
+
+    def power(largest: float, low: int = -far) -> int:
+        exponent = math.frexp(largest)[1]
+        return exponent // 2 if largest and not low <= exponent <= far else 0
+
+    p = power(V.values.amax().item() if V.values.numel() else 0.0, -far if beta == 2 else -3)
+    return Units(beta, p, 0 if u is None else power(u.amax().item()))
 
 # %% ../nbs/06d_problem.ipynb #1430b412
 class Problem(NamedTuple):
     "A fit as the loop sees it."
 
-    V: DataMatrix  # rows times `s`, entries divided by `4**p`
-    plain: DataMatrix  # without `s`
-    u: Tensor | None  # (n,) weights of the rows
-    s: Tensor | None  # (n,) their factors, for the squared error
-    p: int
-    beta: float
-    penalty: Penalty  # in the units of the loop
-    unit: float  # what the loop's objective is multiplied by
+    V: DataMatrix  # (n,m) in the units of the loop, its rows times `s`
+    plain: DataMatrix  # (n,m) the same without `s`
+    units: Units  # of the loop
+    penalty: Penalty  # on the factors that the loop sees
+    u: Tensor | None = None  # (n,) float64 weights of the rows in the units of the loop; None: 1 each
+    s: Tensor | None = None  # (n,) their roots, where `V` has them, equation (4)
+    fixed: int = 0  # the first rows of H, which stay
+    shuffle: bool = False  # whether the components are to be taken in a new order each step
+    seed: int = 0  # of what a step draws
+
+    @property
+    def beta(self) -> float:
+        "The number of the divergence."
+        return self.units.beta
 
     @property
     def row_weight(self) -> Tensor | None:
-        "The weights of the rows that are left where `s` does not do their work."
+        "What a step must count the rows by: None where `V` has their roots."
         return self.u if self.s is None else None
+
+    def rooted(
+        self,
+        W: Tensor,  # (..., n, k) weights of `plain`
+    ) -> Tensor:  # (..., n, k) weights of `V`
+        "Multiply the rows of weights by `s`."
+        return W if self.s is None else (self.s[:, None] * W).to(W.dtype)
+
+    def unrooted(
+        self,
+        W: Tensor,  # (..., n, k) weights of `V`
+    ) -> Tensor:  # (..., n, k) weights of `plain`; 0 for rows that do not count
+        "Divide the rows of weights by `s`."
+        if self.s is None:
+            return W
+        return (W * torch.where(self.s > 0, 1 / self.s, 0.0)[:, None]).to(W.dtype)
 
 # %% ../nbs/06d_problem.ipynb #97ddb407
 def make_problem(
@@ -59,45 +157,53 @@ def make_problem(
     alpha_H: float | str = "same",  # strength on H, 0 or more; "same" takes that on W
     l1_ratio: float = 0.0,  # share of the penalty on sums, 0 to 1
     u: Tensor | None = None,  # (n,) float64 weights of the rows, 0 or more; None: 1 each
+    units: Units | None = None,  # of the loop; None finds them
+    **options,  # fixed, shuffle, seed: see `Problem`
 ) -> Problem:  # in the units of the loop
     "Return the problem that the loop solves."
     check_beta(V, beta)
-    largest = V.values.amax().item() if V.values.numel() else 0.0
-    exponent = math.frexp(largest)[1]
-    far = exponent > 20 or exponent < (-20 if beta == 2 else -3)
-    p = exponent // 2 if largest and far else 0
-    plain, s = scaled_data(V, p), None
+    units = units or find_units(V, beta, u)
+    plain, u = units.of_data(V), None if u is None else u * 2.0**-units.q * 2.0**-units.q
     penalty = penalty_of(V, alpha_W, alpha_H, l1_ratio, n=None if u is None else u.sum().item())
-    l1, l2 = two_to(p - 2 * p * beta), two_to(2 * p - 2 * p * beta)
-    scaled = Penalty(penalty.l1_W * l1, penalty.l2_W * l2, penalty.l1_H * l1, penalty.l2_H * l2)
-    if u is not None and beta == 2:
-        s = u.sqrt()
-        l1_W = (scaled.l1_W * s).clamp_max(torch.finfo(V.dtype).max).to(V.dtype)
-        scaled = scaled._replace(l1_W=l1_W if scaled.l1_W else 0.0)
-    return Problem(plain if s is None else scale_rows(plain, s), plain, u, s, p, beta, scaled, two_to(2 * p * beta))
+    penalty = units.of_penalty(penalty, most=torch.finfo(V.dtype).max ** 0.5)
+    if u is None or beta != 2:
+        return Problem(plain, plain, units, penalty, u, **options)
+    s = u.sqrt()
+    rows = penalty._replace(l1_W=(penalty.l1_W * s).to(V.dtype) if penalty.l1_W else 0.0)
+    return Problem(scale_rows(plain, s), plain, units, rows, u, s, **options)
 
 # %% ../nbs/06d_problem.ipynb #d9aacd7c
 def objective_parts(
     problem: Problem,  # in the units of the loop
-    W: Tensor,  # (..., n, k), 0 or more
-    H: Tensor,  # (..., k, m), 0 or more
+    W: Tensor,  # (..., n, k) 0 or more, as the loop sees it
+    H: Tensor,  # (..., k, m) 0 or more
 ) -> tuple[Tensor, Tensor | float]:  # two float64 (...)
-    "Return the divergence and the penalties of factors in the units of the loop."
+    "Return the divergence and the penalties."
     u, penalty = problem.row_weight, problem.penalty
     on_W = penalty[:2] if u is None else [a * u if a else 0.0 for a in penalty[:2]]
-    parts = Penalty(*on_W, *penalty[2:])
-    return beta_divergence(problem.V, W, H, problem.beta, u), penalty_value(parts, W, H)
+    value = penalty_value(Penalty(*on_W, *penalty[2:]), W, H)
+    return beta_divergence(problem.V, W, H, problem.beta, u), value
+
+# %% ../nbs/06d_problem.ipynb #3492320b
+def objective(
+    problem: Problem,  # in the units of the loop
+    W: Tensor,  # (..., n, k) 0 or more, as the loop sees it
+    H: Tensor,  # (..., k, m) 0 or more
+) -> Tensor:  # (...) float64
+    "Return what the loop lowers."
+    return sum(objective_parts(problem, W, H)).clamp_min(0)
 
 # %% ../nbs/06d_problem.ipynb #3ed22c27
 def measure(
     problem: Problem,  # in the units of the loop
-    W: Tensor,  # (n,k), 0 or more, without the factors of the rows
-    H: Tensor,  # (k,m), 0 or more
-) -> tuple[float, float]:  # of the data's units
-    "Return `reconstruction_err_`, by scikit-learn's definition, and `objective_`, of factors in the units of the loop."
-    V, beta = problem.V, problem.beta
-    W = W if problem.s is None else (problem.s[:, None] * W).to(V.dtype)
+    W: Tensor,  # (n,k) 0 or more, weights of the plain rows
+    H: Tensor,  # (k,m) 0 or more
+    steps: int = 0,  # after which they were found, for the error message
+) -> tuple[float, float]:  # in the units of the data
+    "Return `reconstruction_err_` and `objective_`; raise ValueError if factors are no numbers."
+    V, W = problem.V, problem.rooted(W)
     divergence, penalties = (max(float(value), 0.0) for value in objective_parts(problem, W, H))
-    whole = beta == 2 and V.hidden is None and not V.observed_only
+    check_finite([divergence + penalties, W.abs().amax().item(), H.abs().amax().item()], steps)
+    whole = problem.beta == 2 and V.hidden is None and not V.observed_only
     error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
-    return error * problem.unit**0.5, (divergence + penalties) * problem.unit
+    return problem.units.error(error), problem.units.objective(divergence + penalties)
