@@ -143,7 +143,7 @@ def _array_maker(X) -> Callable:
     "What turns a tensor into the kind of array that is wanted."
     if (
         not get_config()["array_api_dispatch"]
-        or isinstance(X, np.ndarray)
+        or isinstance(X, (np.ndarray, DataMatrix))
         or sp.issparse(X)
         or not hasattr(X, "device")
     ):
@@ -177,9 +177,10 @@ def read_data(
             f"missing_values={nan!r}; it must be None or np.nan: mark other gaps with fit(X, missing=mask)"
         )
     given, name, beta = X, f"{type(model).__name__} (input X)", beta_of(model.beta_loss)
-    foreign = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
-    if torch.is_tensor(X) or foreign:
-        X = X if torch.is_tensor(X) else to_tensor(X)
+    arrays = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__")
+    foreign = arrays and not isinstance(X, np.ndarray) and not torch.is_tensor(X)
+    if torch.is_tensor(X) or isinstance(X, DataMatrix) or foreign:
+        X = to_tensor(X) if foreign else X
         validate_data(model, X, reset=reset, skip_check_array=True)
     else:
         finite = True if nan is None and missing is None else "allow-nan"
@@ -188,7 +189,9 @@ def read_data(
     if nan is not None and missing is not None:
         raise ValueError("missing_values=np.nan and missing= are both given; give one, with its gaps as the other's")
     V = data_matrix(X, model.device, missing="nan" if nan is not None else missing, name=name)
-    return V if beta in (1, 2) else V.double(), output_like(given, V.dtype)  # float32 may not hold other powers
+    return V if beta in (1, 2) else V.to(torch.float64), output_like(
+        given, V.dtype
+    )  # float32 may not hold other powers
 
 # %% ../nbs/06e_base.ipynb #fb03aab7
 def read_row_weights(
@@ -345,7 +348,7 @@ def check_solver(
         "n_init": model.n_init > 1,
     }
     asked |= {"sample_weight": problem.row_weight is not None, "shuffle": problem.shuffle}
-    asked |= {"missing": problem.V.hidden is not None or problem.V.observed_only}
+    asked |= {"missing": problem.V.gaps or problem.V.observed_only}
     lacking = [name for name, wanted in asked.items() if wanted and name not in solver.honours]
     if lacking:
         name, text = lacking[0].replace("penalty", "alpha_W or alpha_H"), f"its honours are {solver.honours}"
@@ -473,11 +476,8 @@ def keep_fit(
     like: Callable,  # tensor -> the kind of array that is wanted
 ) -> Tensor:  # (n,k) weights
     "Solve the weights once more and set all fitted attributes at once; an interrupt leaves those of the loop."
-    (w, h), units, steps = (
-        best_member(result.history[-1].objective, result.state),
-        problem.units,
-        result.history[-1].step,
-    )
+    objectives, units = np.atleast_1d(result.history[-1].objective), problem.units
+    (w, h), steps = best_member(objectives, result.state), int(np.atleast_1d(result.steps)[objectives.argmin()])
     H, found, stopped = units.factor(h), units.factor(problem.unrooted(w)), None
     one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
     try:
@@ -541,7 +541,7 @@ def score_rows(
     "Return minus the divergence per row, in float64."
     H, problem = components_on(model, V), make_problem(V, beta_of(model.beta_loss))
     W, H = (problem.units.of_factor(A).double() for A in (best_weights(model, V, H), H))
-    divergence = beta_divergence(problem.plain.double(), W, H, problem.beta).item()
+    divergence = beta_divergence(problem.plain.to(torch.float64), W, H, problem.beta).item()
     return -problem.units.objective(max(divergence, 0.0) / V.shape[0])
 
 # %% ../nbs/06e_base.ipynb #f9907c8d

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value
 from .divergence import reconstruction_error
-from .linalg import DataMatrix, scale_rows
+from .linalg import DataMatrix
 from .train import check_finite
 
 # %% auto #0
@@ -39,7 +39,7 @@ def scaled_data(
 ) -> DataMatrix:  # (n,m)
     "Divide the data by `4**p`, equation (1)."
     half = torch.full((V.shape[0],), 2.0**-p, dtype=torch.float64, device=V.device)
-    return scale_rows(scale_rows(V, half), half) if p else V
+    return V.scaled(half).scaled(half) if p else V
 
 # %% ../nbs/06d_problem.ipynb #4d543f95
 class Units(NamedTuple):
@@ -106,7 +106,7 @@ def find_units(
         exponent = math.frexp(largest)[1]
         return exponent // 2 if largest and not low <= exponent <= far else 0
 
-    p = power(V.values.amax().item() if V.values.numel() else 0.0, -far if beta == 2 else -3)
+    p = power(float(V.largest()), -far if beta == 2 else -3)
     return Units(beta, p, 0 if u is None else power(u.amax().item()))
 
 # %% ../nbs/06d_problem.ipynb #1430b412
@@ -170,7 +170,7 @@ def make_problem(
         return Problem(plain, plain, units, penalty, u, **options)
     s = u.sqrt()
     rows = penalty._replace(l1_W=(penalty.l1_W * s).to(V.dtype) if penalty.l1_W else 0.0)
-    return Problem(scale_rows(plain, s), plain, units, rows, u, s, **options)
+    return Problem(plain.scaled(s), plain, units, rows, u, s, **options)
 
 # %% ../nbs/06d_problem.ipynb #d9aacd7c
 def objective_parts(
@@ -204,6 +204,6 @@ def measure(
     V, W = problem.V, problem.rooted(W)
     divergence, penalties = (max(float(value), 0.0) for value in objective_parts(problem, W, H))
     check_finite([divergence + penalties, W.abs().amax().item(), H.abs().amax().item()], steps)
-    whole = problem.beta == 2 and V.hidden is None and not V.observed_only
+    whole = problem.beta == 2 and not V.gaps and not V.observed_only
     error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
     return problem.units.error(error), problem.units.objective(divergence + penalties)
