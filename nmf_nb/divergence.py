@@ -219,11 +219,12 @@ def push_of_all(
     W: Tensor,  # (..., n, k), 0 or more
     H: Tensor,  # (..., k, m), 0 or more
     beta: float,  # any real number
+    floor: float | Tensor = EPS,  # the least `W H` that a negative power may see
     size: int = 1 << 22,  # entries of a block
 ) -> Tensor:  # (..., k, m)
     "Return `left^T (W H)^(beta - 1)` over blocks of rows."
     blocks = zip(*(A.split(max(1, size // H.shape[-1]), dim=-2) for A in (left, W)))
-    return sum(a.mT @ (w @ H).clamp_min(EPS if beta < 1 else 0).pow(beta - 1) for a, w in blocks)
+    return sum(a.mT @ (w @ H).clamp_min(floor if beta < 1 else 0).pow(beta - 1) for a, w in blocks)
 
 # %% ../nbs/01_divergence.ipynb #89d8dbf6
 def pull_push_H(
@@ -232,17 +233,18 @@ def pull_push_H(
     H: Tensor,  # (..., k, m) components, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
+    floor: float | Tensor = EPS,  # the least `W H` that a negative power may see
 ) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
     "Return the two parts of the gradient in `H`, equation (9)."
     u = None if row_weight is None else row_weight.to(W.dtype)[..., None]
     left = W if u is None else u * W
     if beta == 2:
         return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
-    floor = EPS if beta < 2 else 0.0
+    floor = floor if beta < 2 else 0.0
     pull = (V.map(lambda v, x: v * x.clamp_min(floor) ** (beta - 2), W, H).T @ left).mT
     if V.observed_only:
         return pull, (V.map(lambda v, x: x.clamp_min(floor) ** (beta - 1), W, H).T @ left).mT
-    return pull, left.sum(-2)[..., None] if beta == 1 else push_of_all(left, W, H, beta)
+    return pull, left.sum(-2)[..., None] if beta == 1 else push_of_all(left, W, H, beta, floor)
 
 # %% ../nbs/01_divergence.ipynb #13a4a306
 def kkt_violation_H(
@@ -252,11 +254,20 @@ def kkt_violation_H(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
     l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
-) -> Tensor:  # (..., k, m) 0 where the conditions hold
-    "Return the smaller of each entry and its scaled slope, equation (10)."
-    pull, push = pull_push_H(V, W, H, beta)
-    s = (W * W).sum(-2)[..., None] if beta == 2 else push.mean(-1, keepdim=True)
-    return torch.minimum(H, (push - pull + l1 + l2 * H) / (s + l2).clamp_min(torch.finfo(H.dtype).tiny))
+    each: bool = False,  # M of (10) for each column of H by itself
+) -> Tensor:  # (..., k, m) 0 or more, without unit; 0 where the conditions hold
+    "Return by how much each entry misses the KKT conditions, equation (11)."
+    tiny = torch.finfo(H.dtype).tiny
+    a = W.amax(-2)[..., None]
+    top = (a * H).amax(-2 if each else (-2, -1), keepdim=True)
+    floor = EPS * torch.where(top > 0, top, 1.0).min().clamp_max(1.0)
+    pull, push = pull_push_H(V, W, H, beta, floor=floor)
+    push, top = push + l1 + l2 * H, top.clamp_min(tiny)
+    if beta == 2:
+        r = a * (push - pull) / ((W * W).sum(-2)[..., None] + l2).clamp_min(tiny) / top
+    else:
+        r = (push - pull) / push.clamp_min(tiny)
+    return torch.minimum(a * H / top, r).abs()
 
 # %% ../nbs/01_divergence.ipynb #0384f395
 def kkt_residual(
@@ -266,7 +277,6 @@ def kkt_residual(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> Tensor:  # (...) 0 or more, 0 at a stationary point
-    "Return the larger of the KKT residuals of both factors, equation (10)."
-    by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).abs().amax((-2, -1)) / H.amax((-2, -1)).clamp_min(EPS)
-    by_W = kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).abs().amax((-2, -1)) / W.amax((-2, -1)).clamp_min(EPS)
-    return torch.maximum(by_H, by_W)
+    "Return the larger of the KKT residuals of both factors, equation (11)."
+    by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).amax((-2, -1))
+    return torch.maximum(by_H, kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).amax((-2, -1)))

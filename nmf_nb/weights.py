@@ -29,7 +29,7 @@ def row_residuals(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
 ) -> Tensor:  # (n,) 0 in each row that is the best for `H`
     "Return the KKT residual of each row of `W`, equation (2)."
-    return kkt_violation_H(V.T, H.mT, W.mT, beta).abs().amax(0) / W.amax(1).clamp_min(torch.finfo(W.dtype).tiny)
+    return kkt_violation_H(V.T, H.mT, W.mT, beta, each=True).amax(0)
 
 # %% ../nbs/06b_weights.ipynb #eff9a068
 def solve_free(
