@@ -9,24 +9,27 @@ import argparse
 import csv
 import json
 import os
+import re
 import shutil
 import sys
-import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import __version__
-from .corpus import Corpus, CorpusError, load_corpus
+from .corpus import Corpus, CorpusError, load_corpus, read_batches
+from .files import hold, inside, recover, write_together, write_whole
 from .groups import columns_of
 from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
+from .report import report_html
 from .topics import TopicModel
 
 if TYPE_CHECKING:
@@ -35,35 +38,80 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['format_topics', 'write_files', 'main']
+__all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'WordParser',
+           'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv', 'picture',
+           'drawings', 'attempt', 'say_recovered', 'write_run', 'open_model', 'refuse_same', 'check_out', 'need_stdout',
+           'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+
+# %% ../nbs/15_cli.ipynb #bb970791
+_STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+
+
+def visible(
+    text: str,  # from a file, or the name of one
+) -> str:  # in one line
+    "Write out the characters that steer a terminal."
+    return re.sub(f"[{_STEERING}]", lambda m: m[0].encode("unicode_escape").decode(), text)
+
+# %% ../nbs/15_cli.ipynb #452e2daa
+def json_line(
+    value: dict,  # that JSON can hold
+) -> str:  # without a line end
+    "Write JSON in one line, its letters as they are, what steers a terminal as escapes."
+    line = json.dumps(value, ensure_ascii=False)
+    return re.sub(f"[{_STEERING}]", lambda m: f"\\u{ord(m[0]):04x}", line)
+
+# %% ../nbs/15_cli.ipynb #4a975fc3
+def complain(
+    text: str,  # what is to be said
+) -> None:
+    "Say something in one line on stderr, if there is a stderr."
+    if sys.stderr is not None:
+        print("nmf_nb:", visible(text), file=sys.stderr)
 
 # %% ../nbs/15_cli.ipynb #0fedcdf5
-def _whole(text: str) -> int:
-    "A whole number of at least 1, for argparse."
+def at_least_one(
+    text: str,  # a word of the command
+) -> int:
+    "Read a whole number of 1 or more."
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 # %% ../nbs/15_cli.ipynb #bc266ec2
-def _seed(text: str) -> int:
-    "A whole number from 0 to 2^32 - 1, for argparse."
+def seed_number(
+    text: str,  # a word of the command
+) -> int:
+    "Read a whole number from 0 to 2^32 - 1."
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
 # %% ../nbs/15_cli.ipynb #be217ee4
-def _parser() -> argparse.ArgumentParser:
-    "The command's words."
-    parser = argparse.ArgumentParser(prog="nmf_nb", description="Topics by non-negative matrix factorisation.")
+class WordParser(argparse.ArgumentParser):
+    "A parser of words whose complaints a terminal can show."
+
+    def error(
+        self,
+        message: str,  # what is wrong
+    ) -> None:
+        "End the process with status 2, and say why."
+        super().error(visible(message))
+
+# %% ../nbs/15_cli.ipynb #a43f7078
+def command_parser() -> argparse.ArgumentParser:
+    "Make the parser of the command's words."
+    parser = WordParser(prog="nmf_nb", description="Topics by non-negative matrix factorisation.")
     parser.add_argument("--version", action="version", version=f"nmf_nb {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     new = commands.add_parser
     p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
     known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
     p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
-    p.add_argument("--passage-words", type=_whole, metavar="N", help="cut texts into passages of N words (sotu: 150)")
-    p.add_argument("--topics", type=_whole, default=16, metavar="K", help="how many topics (16)")
-    p.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the start's random numbers (0)")
+    cut = "cut texts into passages of N words (sotu: 150)"
+    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+    p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
+    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     there = {"type": Path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
@@ -78,13 +126,17 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="(report.html)")
     for q in (p, assign):
         q.add_argument("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
+        formulas = "write ' before cells of CSV that a spreadsheet would run as formulas: those that begin with = + - @"
+        q.add_argument("--safe-csv", action="store_true", help=formulas)
     for q in (p, show):
         q.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return parser
 
 # %% ../nbs/15_cli.ipynb #cc166e72
-def _load(args) -> Corpus:
-    "The corpus that the command names, large enough for its topics."
+def corpus_for(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+) -> Corpus:  # of at least as many texts as topics
+    "Load the corpus that the command names."
     options = {"remove": ("headers", "footers", "quotes")} if args.corpus == "newsgroups" else {}
     corpus = load_corpus(args.corpus, args.text_column, args.passage_words or "auto", **options)
     if len(corpus) < args.topics:
@@ -106,199 +158,136 @@ def format_topics(
     lines = [head + "label / words"]
     for number, row in topics.iterrows():
         left = f"{number:>3} {row['share']:>7.1%} {row['n_docs']:>6,}" + (f" {row['npmi']:>6.2f}  " if rated else "  ")
-        lines += textwrap.wrap(row["label"].upper(), width, initial_indent=left, subsequent_indent=indent)
-        lines += textwrap.wrap(row["words"], width, initial_indent=indent, subsequent_indent=indent)
+        label, words = visible(row["label"].upper()), visible(row["words"])
+        lines += textwrap.wrap(label, width, initial_indent=left, subsequent_indent=indent)
+        lines += textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)
 
-# %% ../nbs/15_cli.ipynb #6b89bd28
-def write_files(
-    writers: dict[str, Callable[[Path], None]],  # name of the file in the folder -> what writes it to a path
-    out: Path,  # folder, made where it is missing
+# %% ../nbs/15_cli.ipynb #2fe5e3e3
+def print_topics(
+    tm: TopicModel,  # fitted
+    as_json: bool,  # in place of a table
+    **more,  # fields of the JSON
 ) -> None:
-    "Write files into `out`; move them into place when all are whole."
-    out.mkdir(parents=True, exist_ok=True)
-    for name in writers:
-        if (out / name).is_dir():
-            raise CorpusError(f"{out / name}: is a folder; move it away, or choose another folder with --out")
-    with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as fresh:
-        for name, write in writers.items():
-            (Path(fresh) / name).parent.mkdir(exist_ok=True)
-            write(Path(fresh) / name)
-        for name in writers:
-            (out / name).parent.mkdir(exist_ok=True)
-            os.replace(Path(fresh) / name, out / name)
+    "Print the topics as a table or as JSON."
+    if as_json:
+        topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
+        print(json_line({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}))
+    else:
+        print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
+
+# %% ../nbs/15_cli.ipynb #b0d90b79
+def safe_cell(
+    value,  # of a table
+):
+    "Put an apostrophe before a text that a spreadsheet would run."
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r\n") else value
 
 # %% ../nbs/15_cli.ipynb #fc16ffb6
-def _csv(table: DataFrame, path: Path, index: bool = False) -> None:
+def write_csv(
+    table: DataFrame,  # any
+    path: Path,  # of the file
+    index: bool = False,  # write the names of the rows too
+    safe: bool = False,  # write an apostrophe before what a spreadsheet would run
+) -> None:
     "Write a table as CSV."
+    from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+
+    if safe:
+        table = table.rename(columns=safe_cell)
+        for i, kind in enumerate(table.dtypes):
+            if not is_numeric_dtype(kind) and not is_datetime64_any_dtype(kind):
+                table.isetitem(i, table.iloc[:, i].astype(object).map(safe_cell))
     quoting, errors = csv.QUOTE_NONNUMERIC, "replace"  # a bare carriage return in a text must be quoted
     table.to_csv(path, index=index, quoting=quoting, errors=errors)
 
-
-def _picture(draw: Callable, tm: TopicModel, path: Path) -> None:
-    "Draw a picture into a file."
+# %% ../nbs/15_cli.ipynb #35dfb2c2
+def picture(
+    draw: Callable,  # takes the model, returns axes
+    tm: TopicModel,  # fitted
+) -> bytes:  # a PNG
+    "Draw a picture."
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
-    with mpl.rc_context(), warnings.catch_warnings(action="ignore"):  # a font may lack a letter
+    with mpl.rc_context(), warnings.catch_warnings(action="ignore"), BytesIO() as file:  # a font may lack a letter
         style()
         axes = np.ravel(draw(tm))
-        axes[0].figure.savefig(path, dpi=150)
+        axes[0].figure.savefig(file, dpi=150, format="png")
         plt.close(axes[0].figure)
+        return file.getvalue()
 
-# %% ../nbs/15_cli.ipynb #35dfb2c2
-_TABLES = ("topics.csv", "documents.csv")
-
-
-def _drawings(tm: TopicModel) -> dict[str, Callable]:
-    "The pictures of a model, by the name of their file."
+# %% ../nbs/15_cli.ipynb #c653abe6
+def drawings(
+    tm: TopicModel,  # fitted
+) -> dict[str, Callable[[], bytes]]:  # name of the file -> what draws it
+    "Name the pictures of a model."
     known = {"top_words": plot_top_words, "map": plot_map, "similarity": plot_similarity}
     if tm.n_topics_ < 3:
         known = {"top_words": plot_top_words}
     times, classes = columns_of(tm.meta_)
     known |= {"over_time": partial(plot_over_time, by=times[0])} if times else {}
     known |= {"by_class": partial(plot_by_class, by=classes[0])} if classes else {}
-    return {f"pictures/{name}.png": partial(_picture, draw, tm) for name, draw in known.items()}
+    return {f"pictures/{name}.png": partial(picture, draw, tm) for name, draw in known.items()}
+
+# %% ../nbs/15_cli.ipynb #a246c282
+def attempt(
+    makers: dict[str, Callable[[], bytes]],  # name of a file -> what makes its contents
+) -> dict[str, bytes]:  # name of the file -> contents, where it could be made
+    "Make what can be made, and complain of the rest."
+    made = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+        except Exception as error:
+            complain(f"{name} is left out: {type(error).__name__}: {' '.join(str(error).split())}")
+    return made
+
+# %% ../nbs/15_cli.ipynb #0a51c65f
+def say_recovered(
+    folder: Path,  # of files by `write_together`
+    what: str,  # has become of them: "completed", "restored" or ""
+) -> None:
+    "Say what has become of the files of a run that was killed."
+    if what == "completed":
+        complain(f"{folder}: an earlier run was killed while its files were moved in; now all of them are in place")
+    if what == "restored":
+        complain(f"{folder}: an earlier run was killed before its files were whole; those from before it are in place")
+
+# %% ../nbs/15_cli.ipynb #6b89bd28
+MODEL = "model/topics.safetensors"
+PICTURES = tuple(f"pictures/{name}.png" for name in ("top_words", "map", "similarity", "over_time", "by_class"))
+OUTPUTS = ("topics.csv", "documents.csv", "report.html", MODEL, *PICTURES)
 
 
-def _writers(tm: TopicModel) -> dict[str, Callable]:
-    "Everything that is written of a model."
-    tables = {"topics.csv": partial(_csv, tm.topics_, index=True), "documents.csv": partial(_csv, tm.documents())}
-    return tables | {"report.html": tm.report, "model/topics.safetensors": tm.save} | _drawings(tm)
+def write_run(
+    tm: TopicModel,  # fitted
+    out: Path,  # folder, made where it is missing
+    safe: bool = False,  # tables that no spreadsheet runs
+) -> list[str]:  # names of the files
+    "Write everything that is written of a model."
+    made = attempt({"report.html": lambda: report_html(tm).encode(), **drawings(tm)})
+    tables = {"topics.csv": (tm.topics_, True), "documents.csv": (tm.documents(), False)}
+    makers = {name: partial(write_csv, table, index=index, safe=safe) for name, (table, index) in tables.items()}
+    makers |= {name: lambda path, held=held: path.write_bytes(held) for name, held in made.items()} | {MODEL: tm.save}
+    writers = {name: makers[name] for name in OUTPUTS if name in makers}
+    old = PICTURES if (out / MODEL).exists() else ()  # where no run has written, a picture is the user's own
+    say_recovered(out, write_together(writers, out, remove=[name for name in old if name not in writers]))
+    return list(writers)
 
-# %% ../nbs/15_cli.ipynb #0e4ce5d1
-def _batches(path: Path, text_column: str, size: int = 1000) -> Iterator[list[str]]:
-    "The texts of a file, some at a time; those of a folder or of Parquet at once."
-    ending = path.suffix.lower()
-    if not path.is_dir() and ending in (".txt", ".jsonl"):
-        with path.open(encoding="utf-8-sig") as file:
-            lines = (line.strip() for line in file)
-            yield from _grouped(
-                (_text_of(line, i, ending, text_column, path) for i, line in enumerate(lines, 1) if line), size
-            )
-    elif not path.is_dir() and ending in (".csv", ".tsv"):
-        yield from _table_batches(path, text_column, size)
-    else:
-        texts = load_corpus(path, text_column, None).texts
-        yield from (texts[i : i + size] for i in range(0, len(texts), size))
-
-
-def _grouped(items: Iterator, size: int) -> Iterator[list]:
-    "Lists of `size` items, the last one shorter."
-    group = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-# %% ../nbs/15_cli.ipynb #4cf94817
-def _text_of(line: str, i: int, ending: str, text_column: str, path: Path) -> str:
-    "The text that a line holds."
-    if ending == ".txt":
-        return line
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict) or text_column not in record:
-        raise CorpusError(
-            f"{path}: line {i} is not a JSON object with {text_column!r}; mend it, or name the column with --text-column"
-        )
-    return "" if record[text_column] is None else str(record[text_column])
-
-
-def _table_batches(path: Path, text_column: str, size: int) -> Iterator[list[str]]:
-    "The texts of a table, some at a time."
-    import pandas as pd
-
-    options = {"sep": "\t" if path.suffix.lower() == ".tsv" else ",", "keep_default_na": False, "index_col": False}
-    try:
-        for part in pd.read_csv(path, chunksize=size, dtype=str, encoding="utf-8-sig", **options):
-            if text_column not in part:
-                has = ", ".join(map(repr, part.columns))
-                raise CorpusError(
-                    f"{path}: no column {text_column!r}; choose the text column (--text-column) among {has}"
-                )
-            yield part[text_column].tolist()
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise CorpusError(f"{path}: not a table ({str(error).strip()}); mend or re-export the file") from None
-
-# %% ../nbs/15_cli.ipynb #d71b4178
-def _assigned(tm: TopicModel, path: Path, text_column: str) -> Iterator[dict]:
-    "A record for each text: its number, its main topic, that topic's label and share, and all shares."
-    labels, i = ["(no topic)", *tm.topics_["label"]], 0
-    for texts in _batches(path, text_column):
-        theta = tm.transform(texts)
-        for row, topic in zip(theta, main_topic(theta) + 1):
-            i += 1
-            shares = [round(float(share), 4) for share in row]
-            yield {"n": i, "topic": int(topic), "label": labels[topic], "share": max(shares), "shares": shares}
-
-
-def _write_assigned(records: Iterator[dict], file, kind: str) -> None:
-    "Write records as JSON lines, or as CSV with a column for each topic's share."
-    rows = csv.writer(file, lineterminator="\n")
-    for record in records:
-        if kind == "jsonl":
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            continue
-        shares = record.pop("shares")
-        if record["n"] == 1:
-            rows.writerow([*record, *(f"topic_{j}" for j in range(1, len(shares) + 1))])
-        rows.writerow([*record.values(), *shares])
-
-# %% ../nbs/15_cli.ipynb #1cb63d92
-def _check_out(args) -> None:
-    "Raise now, not after the fit, if the files cannot be written, or would replace the corpus."
-    out, parent = args.out, next(p for p in (args.out, *args.out.absolute().parents) if p.exists())
-    if not parent.is_dir():
-        raise CorpusError(f"{parent}: is a file, not a folder; choose another folder with --out")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise CorpusError(f"{parent}: cannot be written to; choose another folder with --out")
-    if Path(args.corpus).resolve() in {(out / name).resolve() for name in (*_TABLES, "report.html")}:
-        raise CorpusError(f"{args.corpus}: would be replaced by the result; choose another folder with --out")
-
-
-def _print_topics(tm: TopicModel, as_json: bool, **more) -> None:
-    "Print the topics as a table or as JSON."
-    if as_json:
-        topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
-        print(json.dumps({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}, ensure_ascii=False))
-    else:
-        print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
-
-# %% ../nbs/15_cli.ipynb #53412c71
-def _topics(args) -> int:
-    "Load, fit, write, print."
-    try:
-        pick_device(args.device)
-    except ValueError as error:
-        raise CorpusError(f"--device: {error}") from None
-    _check_out(args)
-    corpus = _load(args)
-    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
-    with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched)).fit(corpus)
-    stopped = any("interrupted" in str(w.message) for w in said)
-    writers = _writers(tm)
-    write_files(writers, args.out)
-    if not args.json:
-        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {corpus.name}\n")
-    _print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in writers])
-    if not args.json:
-        print(f"\nwritten: {', '.join(list(writers)[:4])} and {len(writers) - 4} pictures, in {args.out}")
-    if stopped:
-        print("nmf_nb: interrupted; the topics found until then are written", file=sys.stderr)
-    return 130 if stopped else 0
-
-# %% ../nbs/15_cli.ipynb #b4ef4d4b
-def _model(path: Path) -> TopicModel:
-    "The model of a file, or of a folder by `nmf_nb topics`."
-    inside = [path / "topics.safetensors", path / "model" / "topics.safetensors"]
-    file = next((p for p in inside if p.is_file()), path)
+# %% ../nbs/15_cli.ipynb #3ba73673
+def open_model(
+    path: Path,  # a file, or a folder by `nmf_nb topics`
+) -> TopicModel:
+    "Load a model; raise a CorpusError if there is none."
+    for folder in (path, path.parent, path.parent.parent):
+        try:
+            say_recovered(folder, recover(folder))
+        except OSError as error:
+            complain(f"{folder}: holds files of a run that was killed, which cannot be moved ({error.strerror})")
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
+    file = next((p for p in (path / Path(MODEL).name, path / MODEL) if p.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
     try:
@@ -306,67 +295,195 @@ def _model(path: Path) -> TopicModel:
     except ValueError as error:
         raise CorpusError(str(error)) from None
 
+# %% ../nbs/15_cli.ipynb #26d6bf52
+def refuse_same(
+    out: Path,  # that will be written
+    **sources: Path,  # what is read, by what it is
+) -> None:
+    "Raise a CorpusError if a result would replace what it is made of."
+    for what, path in sources.items():
+        both = out.exists() and path.exists()
+        if os.path.samefile(out, path) if both else os.path.realpath(out) == os.path.realpath(path):
+            raise CorpusError(f"{path}: the {what} would be replaced by the result; choose another name with --out")
 
-def _show(args) -> int:
-    _print_topics(_model(args.model), args.json)
-    return 0
+# %% ../nbs/15_cli.ipynb #1cb63d92
+def check_out(
+    out: Path,  # where the files of a run will go
+    corpus: str,  # a name or a path
+) -> None:
+    "Raise now, not after the fit, if the files cannot be written, or would replace the corpus."
+    parent = next(p for p in (out, *out.absolute().parents) if p.exists() or p.is_symlink())
+    if not parent.is_dir():
+        raise CorpusError(f"{parent}: is a file, not a folder; choose another folder with --out")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CorpusError(f"{parent}: cannot be written to; choose another folder with --out")
+    for name in OUTPUTS:
+        refuse_same(out / name, corpus=Path(corpus))
+        try:
+            inside(out, name)
+        except OSError as error:
+            raise CorpusError(f"{error.filename}: {error.strerror}; or choose another folder with --out") from None
+    if out.is_dir():
+        with hold(out) as free:
+            if free is False:
+                raise CorpusError(f"{out}: another run is writing there; wait, or choose another folder with --out")
 
+# %% ../nbs/15_cli.ipynb #22727338
+def need_stdout(
+    remedy: str,  # what else one can do
+) -> None:
+    "Raise a CorpusError if the standard output is closed."
+    if sys.stdout is None:
+        raise CorpusError(f"the standard output is closed, and the answer would go there; {remedy}")
 
-def _report(args) -> int:
-    _model(args.model).report(args.out)
-    print(f"written: {args.out}")
-    return 0
+# %% ../nbs/15_cli.ipynb #53412c71
+def run_topics(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Load, fit, write, print."
+    try:
+        pick_device(args.device)
+    except ValueError as error:
+        raise CorpusError(f"--device: {error}") from None
+    if args.json:
+        need_stdout("write the files without --json")
+    check_out(args.out, args.corpus)
+    say_recovered(args.out, recover(args.out))
+    corpus = corpus_for(args)
+    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
+    with warnings.catch_warnings(record=True, action="always") as said:
+        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched)).fit(corpus)
+    stopped = any("interrupted" in str(w.message) for w in said)
+    written = write_run(tm, args.out, args.safe_csv)
+    if not args.json:
+        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}\n")
+    print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
+    if not args.json:
+        drawn = sum(name in PICTURES for name in written)
+        files = ", ".join(name for name in written if name not in PICTURES)
+        print(f"\nwritten: {files} and {drawn} pictures, in {visible(str(args.out))}")
+    if stopped:
+        complain("interrupted; the topics found until then are written")
+    return 130 if stopped else 0
+
+# %% ../nbs/15_cli.ipynb #d71b4178
+def assigned(
+    tm: TopicModel,  # fitted
+    batches: Iterator[tuple],  # texts and what is known of them, from `read_batches`
+) -> Iterator[dict]:  # for each text: its number, its main topic, that topic's label and share, and all shares
+    "Give the topics of a model to texts."
+    labels, i = ["(no topic)", *tm.topics_["label"]], 0
+    for texts, _ in batches:
+        theta = tm.transform(texts)
+        for row, topic in zip(theta, main_topic(theta) + 1):
+            i += 1
+            shares = [round(float(share), 4) for share in row]
+            yield {"n": i, "topic": int(topic), "label": labels[topic], "share": max(shares), "shares": shares}
+
+# %% ../nbs/15_cli.ipynb #4cf94817
+def write_records(
+    records: Iterator[dict],  # from `assigned`
+    file,  # to write text into
+    kind: str = "jsonl",  # or "csv", with a column for each topic's share
+    safe: bool = False,  # CSV that no spreadsheet runs
+) -> None:
+    "Write records as JSON lines or as CSV."
+    rows = csv.writer(file, lineterminator="\n")
+    for record in records:
+        if kind == "jsonl":
+            file.write(json_line(record) + "\n")
+            continue
+        shares = record.pop("shares")
+        if record["n"] == 1:
+            rows.writerow([*record, *(f"topic_{j}" for j in range(1, len(shares) + 1))])
+        label = visible(record["label"]) if file.isatty() else record["label"]
+        record["label"] = safe_cell(label) if safe else label
+        rows.writerow([*record.values(), *shares])
 
 # %% ../nbs/15_cli.ipynb #fe461b60
-def _assign(args) -> int:
+def run_assign(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
     "Write the topics of new texts; what is done when somebody interrupts is kept."
-    tm = _model(args.model)
-    records = _assigned(tm, args.file, args.text_column)
-    if sys.stderr is not None and sys.stderr.isatty() and args.out:
+    if args.out is None:
+        need_stdout("name a file with --out")
+    else:
+        refuse_same(args.out, texts=args.file, model=args.model)
+        for name in (MODEL, Path(MODEL).name):
+            refuse_same(args.out, model=args.model / name)
+        if args.file.is_dir() and args.out.exists() and args.file.resolve() in args.out.resolve().parents:
+            raise CorpusError(f"{args.out}: lies among the texts; choose another name with --out")
+    tm = open_model(args.model)
+    records, status = assigned(tm, read_batches(args.file, args.text_column)), 0
+    if args.out is None:
+        write_records(records, sys.stdout, args.format, args.safe_csv)
+        return 0
+    if sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
 
         records = tqdm(records, unit=" texts", leave=False)
-    if args.out is None:
-        _write_assigned(records, sys.stdout, args.format)
-        return 0
-    beside, status = args.out.with_name(f".writing-{args.out.name}"), 0
-    try:
-        with beside.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            try:
-                _write_assigned(records, file, args.format)
-            except KeyboardInterrupt:
-                status = 130
-                print("nmf_nb: interrupted; the texts done until then are written", file=sys.stderr)
-        os.replace(beside, args.out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with write_whole(args.out, "w", encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            write_records(records, file, args.format, args.safe_csv)
+        except KeyboardInterrupt:
+            if not file.seekable() or not file.tell():
+                raise  # nothing is done yet: an old answer stays
+            status = 130
+            complain("interrupted; the texts done until then are written")
     return status
+
+# %% ../nbs/15_cli.ipynb #b4ef4d4b
+def run_show(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Print the topics of a model."
+    need_stdout("open it")
+    print_topics(open_model(args.model), args.json)
+    return 0
+
+# %% ../nbs/15_cli.ipynb #76de6327
+def run_report(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Write the page of a model."
+    for path in (args.model, args.model / MODEL, args.model / Path(MODEL).name):
+        refuse_same(args.out, model=path)
+    open_model(args.model).report(args.out)
+    print(f"written: {visible(str(args.out))}")
+    return 0
+
+# %% ../nbs/15_cli.ipynb #53da4547
+def drop_stdout() -> None:
+    "Let nothing more go to a standard output that takes nothing, at the end of the process least of all."
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 # %% ../nbs/15_cli.ipynb #4071d3df
 def main(
     argv: list[str] | None = None,  # the words after the command's name; None takes the process's own
 ) -> int:  # exit status: 0 done, 2 something to mend, 130 interrupted
     "Run the command `nmf_nb`."
-    args = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
+    commands = {"topics": run_topics, "show": run_show, "assign": run_assign, "report": run_report}
     try:
-        status = {"topics": _topics, "show": _show, "assign": _assign, "report": _report}[args.command](args)
-        sys.stdout.flush()
-        return status
+        try:
+            args = command_parser().parse_args(argv)
+            return commands[args.command](args)
+        finally:  # of the help too
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except CorpusError as error:
-        print("nmf_nb:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except UnicodeDecodeError as error:
-        print(f"nmf_nb: {args.file}: not UTF-8 ({error.reason}); save the file as UTF-8", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader has seen enough, as `head` does; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        complain(str(error))
+    except BrokenPipeError:  # the reader has seen enough; the files are written
+        drop_stdout()
+        return 0
     except OSError as error:
-        where, what = error.filename or getattr(args, "out", ""), error.strerror or error
-        print(f"nmf_nb: {where}: {what}; check the path, its permissions and the space left", file=sys.stderr)
-        return 2
+        if error.filename is None:
+            drop_stdout()
+        where = error.filename or "the standard output"
+        complain(f"{where}: {error.strerror or error}; check the path, its permissions and the space left")
     except KeyboardInterrupt:
-        print("nmf_nb: interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
-    return 0
+    return 2

@@ -78,7 +78,7 @@ def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
     with (tmp_path / "pipe.txt").open("w", encoding="utf-8") as pipe:
         pipe.write("an island\n" * 2500)
         pipe.flush()
-        while not list(tmp_path.glob(".writing-*")) or not next(tmp_path.glob(".writing-*")).stat().st_size:
+        while not any(p.stat().st_size for p in tmp_path.glob(".writing-*/whole")):
             assert command.poll() is None
             time.sleep(0.05)
         command.send_signal(signal.SIGINT)

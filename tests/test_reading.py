@@ -1,0 +1,371 @@
+"""Files of every kind, good and bad, read by `topics` and by `assign` in processes of their own: the same rule in both."""
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import environment
+
+from nmf_nb.corpus import CorpusError, load_corpus, read_batches
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: fork, pipes, /dev/full")
+
+# One process imports the package once; each command is a child of it, with files for its streams.
+SERVER = """
+import json, os, sys, signal
+from nmf_nb.cli import main
+print("ready", flush=True)
+for line in sys.stdin:
+    task = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        os.chdir(task["cwd"])
+        for number, path in ((1, task["out"]), (2, task["err"])):
+            if path is None:
+                os.close(number)
+            else:
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
+        name = lambda n: open(n, "w", encoding="utf-8", closefd=False)
+        sys.stdout = sys.__stdout__ = None if task["out"] is None else name(1)
+        sys.stderr = None if task["err"] is None else name(2)
+        signal.alarm(60)
+        try:
+            status = main(task["words"])
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            status = 1
+        for file in (sys.stdout, sys.stderr):
+            try:
+                file and file.flush()
+            except OSError:
+                status = 120
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment(), **pipes)
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.stdin.close()
+    assert process.wait() == 0
+
+
+@pytest.fixture
+def command(server, tmp_path):
+    "Runs the command in `tmp_path`; gives status, what it said, and what it complained of"
+
+    def call(*words, out="said", err="complained"):
+        where = [None if p is None else str(tmp_path.parent / f"{tmp_path.name}.{p}") for p in (out, err)]
+        where[0] = out if out and out.startswith("/dev") else where[0]
+        task = {"cwd": str(tmp_path), "out": where[0], "err": where[1], "words": [str(w) for w in words]}
+        server.stdin.write(json.dumps(task) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        said = [open(p, encoding="utf-8").read() if p and not p.startswith("/dev") else "" for p in where]
+        return status, *said
+
+    return call
+
+
+WORDS = ["war and army", "tax and budget", "army war tanks", "budget tax rates", "peace or war"]
+LINES = "".join(f"{w}\n" for w in WORDS)
+OBJECTS = "".join(json.dumps({"text": w, "year": 1990 + i}) + "\n" for i, w in enumerate(WORDS))
+TABLE = "text,year\n" + "".join(f"{w},{1990 + i}\n" for i, w in enumerate(WORDS))
+
+
+@pytest.fixture(scope="module")
+def model(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "a.txt").write_text(LINES * 3, encoding="utf-8")
+    words = ["topics", "--corpus", "a.txt", "--topics", "2", "--out", "model"]
+    streams = {"out": os.devnull, "err": str(folder / "err")}
+    server.stdin.write(json.dumps({"cwd": str(folder), "words": words} | streams) + "\n")
+    server.stdin.flush()
+    assert server.stdout.readline() == "0\n", (folder / "err").read_text()
+    return folder / "model"
+
+
+def zipped(raw):
+    return gzip.compress(raw if isinstance(raw, bytes) else raw.encode())
+
+
+def parquet(table):
+    return lambda path: table.to_parquet(path)
+
+
+def fill(path, contents):
+    "Write a file, or the files of a folder"
+    if isinstance(contents, dict):
+        path.mkdir()
+        for name, inner in contents.items():
+            fill(path / name, inner)
+    elif callable(contents):
+        contents(path)
+    else:
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode("utf-8"))
+
+
+def zip_parquet(path):
+    pd.DataFrame({"text": WORDS}).to_parquet(path.with_suffix(""))
+    path.write_bytes(gzip.compress(path.with_suffix("").read_bytes()))
+
+
+READ = {  # name of the file: contents, and the texts in it
+    "a.txt": (LINES, WORDS),
+    "a.txt.gz": (zipped(LINES), WORDS),
+    "crlf.txt": ("\r\n\r\n".join(WORDS), WORDS),
+    "marked.txt": (LINES.encode("utf-8-sig"), WORDS),
+    "a.jsonl": (OBJECTS, WORDS),
+    "A.JSONL.GZ": (zipped(OBJECTS), WORDS),
+    "marked.jsonl": (OBJECTS.encode("utf-8-sig"), WORDS),
+    "half.jsonl": (OBJECTS + '{"text": "war \\ud83d", "\\udc00": {"\\udfff": ["\\ud800"]}}\n', [*WORDS, "war ?"]),
+    "whole.jsonl": (OBJECTS + '{"text": "war \\ud83d\\udc4d \\u0000"}\n', [*WORDS, "war 👍 \0"]),
+    "null.jsonl": (OBJECTS + '\n{"text": null}\n{"text": 5, "more": 1}\n', [*WORDS, "", "5"]),
+    "a.csv": (TABLE, WORDS),
+    "a.csv.gz": (zipped(TABLE), WORDS),
+    "a.tsv": (TABLE.replace(",", "\t"), WORDS),
+    "a.tsv.gz": (zipped(TABLE.replace(",", "\t")), WORDS),
+    "marked.csv": (TABLE.encode("utf-8-sig"), WORDS),
+    "short.csv": (TABLE + "war\n\n,1\nNA,2\n", [*WORDS, "war", "", "NA"]),
+    "quoted.csv": (TABLE + '"war, ""tax""\npeace",1\n', [*WORDS, 'war, "tax"\npeace']),
+    "a.parquet": (parquet(pd.DataFrame({"text": WORDS, "year": range(5)})), WORDS),
+    "a.parquet.gz": (zip_parquet, WORDS),
+    "bytes.parquet": (parquet(pd.DataFrame({"text": [w.encode() for w in WORDS]})), WORDS),
+    "folder": ({f"{i}.txt": w for i, w in enumerate(WORDS)} | {"loop": lambda p: p.symlink_to(".")}, WORDS),
+    "deep": ({"b": {"c.TXT": "tax"}, "a.txt": "war", "a.md": b"\xff"}, ["war", "tax"]),
+}
+
+REFUSED = {  # name of the file: contents, and what is said of it
+    "gone.csv": (lambda path: None, "no such file or folder"),
+    "loop.txt": (lambda path: path.symlink_to(path), "a link that leads to no file"),
+    "none.txt": ("\n \n", "no text in it"),
+    "header.csv": ("text,year\n", "no text in it"),
+    "none.jsonl": ("\n", "no text in it"),
+    "none.parquet": (parquet(pd.DataFrame({"text": []})), "no text in it"),
+    "empty.csv": ("", "not a table (No columns"),
+    "long.csv": (TABLE + "war,1,2\n", "Expected 2 fields in line 7, saw 3"),
+    "long first.csv": ("text,year\nwar,1,2\n" + TABLE[10:], "not a table"),
+    "open.csv": (TABLE + '"war', "not a table"),
+    "semicolons.csv": (TABLE.replace(",", ";"), "not with semicolons"),
+    "other.csv": (TABLE.replace("text", "body"), "among 'body', 'year'"),
+    "latin.csv": ("text\nGrüße\n".encode("latin-1"), "not UTF-8 at byte 7; save the file as UTF-8"),
+    "latin.jsonl": ('{"text": "Grüße"}'.encode("latin-1"), "not UTF-8 at byte 12"),
+    "wide.txt": (LINES.encode("utf-16"), "UTF-16, not UTF-8 at byte 0"),
+    "wide.csv": (TABLE.encode("utf-16-le"), "a zero byte at byte 1"),
+    "zero.txt": (LINES + "war \0 peace", "a zero byte at byte"),
+    "zero.jsonl.gz": (zipped(OBJECTS + "\0"), "a zero byte at byte"),
+    "a.json": (json.dumps([{"text": w} for w in WORDS]), "cannot read '.json'; use .txt"),
+    "plain": (LINES, "cannot read 'a file without ending'"),
+    "a.gz": (zipped(LINES), "cannot read 'a file without ending'"),
+    "list.jsonl": (OBJECTS + '{"text": ["war", "tax"]}\n', "document 6: ['war', 'tax'] is no text"),
+    "object.jsonl": (OBJECTS + '{"text": {"de": "x"}}\n', "document 6: {'de': 'x'} is no text"),
+    "lacking.jsonl": (OBJECTS + '{"txet": "war"}\n', "line 6 has no field 'text'"),
+    "array.jsonl": ('["war"]\n', "line 1 is not a JSON object"),
+    "cut.jsonl": (OBJECTS + '{"text": "wa', "line 6 is not a JSON object"),
+    "deep.jsonl": (OBJECTS + "[" * 100_000 + "\n", "line 6 is not a JSON object"),
+    "digits.jsonl": (OBJECTS + '{"text": ' + "9" * 5000 + "}\n", "line 6 is not a JSON object"),
+    "latin.parquet": (parquet(pd.DataFrame({"text": [b"war", b"Gr\xfc"]})), "document 2: 'utf-8' codec"),
+    "list.parquet": (parquet(pd.DataFrame({"text": [["war"], ["tax"]]})), "document 1: ['war'] is no text"),
+    "cut.parquet": (b"PAR1" + bytes(9), "not a Parquet file"),
+    "cut.csv.gz": (zipped(TABLE)[:-9], "not a whole gzip file"),
+    "not.txt.gz": (LINES, "not a whole gzip file"),
+    "nothing": ({}, "no .txt file in this folder"),
+    "pipe": ({"a.txt": "war", "b.txt": os.mkfifo}, "b.txt: a pipe or a device, not a file"),
+    "loops": ({"a.txt": "war", "b.txt": lambda p: p.symlink_to("b.txt")}, "b.txt: a link that leads to no file"),
+    "latin": ({"a.txt": "war", "b.txt": b"\xfc"}, "b.txt: not UTF-8 at byte 0"),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_is_read(name, tmp_path, command, model):
+    "The texts of the file, in `topics`, in `assign` and in batches of any size"
+    contents, texts = READ[name]
+    fill(tmp_path / name, contents)
+    for size in (None, 1, 4):
+        batches = list(read_batches(tmp_path / name, size=size))
+        assert [text for some, _ in batches for text in some] == texts
+        assert [len(meta) for _, meta in batches] == [len(some) for some, _ in batches]
+    assert load_corpus(tmp_path / name).texts == texts
+    status, _, complained = command("topics", "--corpus", name, "--topics", 2)
+    assert (status, complained) == (0, "")
+    with (tmp_path / "nmf_nb_topics/documents.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == texts
+    assert command("show", "nmf_nb_topics")[0] == 0
+    status, said, complained = command("assign", model, name)
+    assert (status, complained) == (0, "")
+    assert [json.loads(line)["n"] for line in said.splitlines()] == list(range(1, len(texts) + 1))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(name, tmp_path, command, model):
+    "In one line that names the file and says the same in `topics`, in `assign` and in Python"
+    contents, says = REFUSED[name]
+    fill(tmp_path / name, contents)
+    before = sorted(tmp_path.rglob("*"))
+    found = [command("topics", "--corpus", name, "--topics", 2), command("assign", model, name, "--out", "answer")]
+    for status, said, complained in found:
+        assert (status, said, len(complained.splitlines())) == (2, "", 1), complained
+        assert complained.startswith(f"nmf_nb: {name}") and says in complained, complained
+    with pytest.raises(CorpusError):
+        load_corpus(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def words(tmp_path):
+    (tmp_path / "a.txt").write_text(LINES, encoding="utf-8")
+    return ["topics", "--corpus", "a.txt", "--topics", 2, "--out", "o"]
+
+
+def test_a_closed_standard_output(tmp_path, command, model, words):
+    "The files are written; an answer that would go nowhere is refused"
+    assert command(*words, out=None) == (0, "", "") and (tmp_path / "o/topics.csv").exists()
+    assert command("report", model, "--out", "page.html", out=None) == (0, "", "")
+    assert command("assign", model, "a.txt", "--out", "answer", out=None) == (0, "", "")
+    for refused in (["show", model], ["assign", model, "a.txt"], [*words, "--json"]):
+        status, _, complained = command(*refused, out=None)
+        assert status == 2 and complained.startswith("nmf_nb: the standard output is closed")
+    assert command(*words, err=None)[0] == 0
+    assert command("show", "gone", out=None, err=None)[0] == 2
+
+
+def test_a_full_disk_behind_the_standard_output(tmp_path, command, model, words):
+    for full in (words, ["show", model], ["assign", model, "a.txt"], ["--help"], ["topics", "--help"], ["--version"]):
+        status, _, complained = command(*full, out="/dev/full")
+        assert status == 2 and complained.startswith("nmf_nb: the standard output: No space left on device")
+        assert len(complained.splitlines()) == 1
+    assert (tmp_path / "o/topics.csv").exists()
+    for full in (["report", model, "--out", "/dev/full"], ["assign", model, "a.txt", "--out", "/dev/full"]):
+        status, _, complained = command(*full)
+        assert status == 2 and complained.startswith("nmf_nb: /dev/full: No space left on device")
+
+
+def test_a_result_does_not_replace_what_it_is_made_of(tmp_path, command, words):
+    assert command(*words)[0] == 0
+    model = tmp_path / "o/model/topics.safetensors"
+    os.link(tmp_path / "a.txt", tmp_path / "hard.txt")
+    (tmp_path / "soft").symlink_to(model)
+    fill(tmp_path / "folder", {"a.txt": "war", "b.txt": "tax"})
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for refused in (
+        ["assign", "o", "a.txt", "--out", "a.txt"],
+        ["assign", "o", "a.txt", "--out", "hard.txt"],
+        ["assign", "o", "a.txt", "--out", "folder/../a.txt"],
+        ["assign", "o", "a.txt", "--out", "soft"],
+        ["assign", "o", "a.txt", "--out", model],
+        ["assign", "o/model", "a.txt", "--out", model],
+        ["assign", model, "a.txt", "--out", "soft"],
+        ["assign", "o", "folder", "--out", "folder/b.txt"],
+        ["report", "o", "--out", model],
+        ["report", "o", "--out", "soft"],
+        ["report", model, "--out", model],
+        ["topics", "--corpus", "o/documents.csv", "--topics", 2, "--out", "o"],
+        ["topics", "--corpus", model, "--topics", 2, "--out", "o"],
+    ):
+        status, said, complained = command(*refused)
+        assert (status, said, len(complained.splitlines())) == (2, "", 1), refused
+        assert "--out" in complained
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_files_that_are_not_ours_stay(tmp_path, command, words):
+    "In the folder where one stands, too; a picture of an earlier run goes with it"
+    fill(tmp_path / "pictures", {"over_time.png": b"mine", "holiday.png": b"mine"})
+    (tmp_path / "years.csv").write_text(TABLE, encoding="utf-8")
+    assert command(*words[:-1], ".")[0] == 0
+    assert (tmp_path / "pictures/over_time.png").read_bytes() == b"mine"  # no run of ours has drawn it
+    assert command("topics", "--corpus", "years.csv", "--topics", 2, "--out", ".")[0] == 0
+    assert (tmp_path / "pictures/over_time.png").read_bytes()[1:4] == b"PNG"
+    assert command(*words[:-1], ".")[0] == 0
+    pictures = {p.name for p in (tmp_path / "pictures").iterdir()}
+    assert pictures == {"top_words.png", "holiday.png"}
+    assert not list(tmp_path.glob(".*")) and (tmp_path / "years.csv").exists()
+
+
+@pytest.mark.parametrize("at", ["o/topics.csv", "o/model/topics.safetensors", "o/pictures/map.png"])
+def test_a_folder_in_the_place_of_a_file(tmp_path, command, words, at):
+    (tmp_path / at).mkdir(parents=True)
+    status, said, complained = command(*words)
+    assert (status, said, len(complained.splitlines())) == (2, "", 1) and at in complained
+    assert [p for p in (tmp_path / "o").rglob("*") if p.is_file()] == []
+
+
+def test_a_killed_run_is_brought_in_step_by_whoever_comes_next(tmp_path, command, words):
+    "A journal as a killed process leaves it"
+    assert command(*words)[0] == 0
+    stage = tmp_path / "o/.together-killed"
+    fill(stage, {"new": {"topics.csv": "new"}, "old": {"topics.csv": "old"}})
+    journal = {"do": "complete", "new": ["topics.csv"], "kept": ["topics.csv"], "gone": [], "made": []}
+    (stage / "journal").write_text(json.dumps(journal), encoding="utf-8")
+    status, _, complained = command("show", "o")
+    assert status == 0 and "all of them are in place" in complained and not stage.exists()
+    assert (tmp_path / "o/topics.csv").read_text() == "new"
+    fill(stage, {"new": {"topics.csv": "half"}})
+    status, _, complained = command(*words)
+    assert status == 0 and "those from before it are in place" in complained and not stage.exists()
+    assert (tmp_path / "o/topics.csv").read_text().startswith('"topic"')
+    fill(stage, {"journal": '{"do": "restore", "new": ["../a.txt"], "kept": [], "gone": [], "made": []}'})
+    for crafted in (words, ["show", "o"]):
+        status, _, complained = command(*crafted)
+        assert (status, len(complained.splitlines())) == (2, 1) and "journal" in complained
+    assert (tmp_path / "a.txt").exists()
+
+
+def test_a_picture_that_fails_costs_the_picture(tmp_path, command):
+    "Years that no calendar has"
+    rows = "".join(f"{w},{10.0**i * 1e300 if i > 3 else 1990 + i},{'ab'[i % 2]}\n" for i, w in enumerate(WORDS * 5))
+    (tmp_path / "a.csv").write_text("text,year,group\n" + rows, encoding="utf-8")
+    for words in (["topics", "--corpus", "a.csv", "--topics", 3, "--out", "o"],):
+        status, _, complained = command(*words)
+        assert status == 0, complained
+        assert all("is left out" in line for line in complained.splitlines())
+    there = {p.name for p in (tmp_path / "o").rglob("*")}
+    assert {"topics.csv", "documents.csv", "topics.safetensors", "top_words.png", "map.png"} <= there
+
+
+def test_names_and_words_do_not_steer_the_terminal(tmp_path, command, model):
+    name = "\x1b[31mred\x9b2J\u202e\n.txt"
+    fill(tmp_path / name, LINES)
+    status, said, complained = command("topics", "--corpus", name, "--topics", 2, "--out", "\x1b[32mo")
+    assert (status, complained) == (0, "") and "\\x1b[31mred\\x9b2J\\u202e\\n.txt" in said
+    status, again, _ = command("topics", "--corpus", name, "--topics", 2, "--json")
+    assert json.loads(again)["corpus"] == name
+    found = [said, again]
+    for words in (
+        ["topics", "--corpus", name + "x"],
+        ["show", name],
+        ["assign", model, name + "x"],
+        ["show", "a", name],
+    ):
+        status, _, complained = command(*words)
+        assert status == 2 and "\\x1b[31m" in complained
+        found.append(complained)
+    assert not any(letter in text for text in found for letter in "\x1b\x9b\u202e\x7f\r")
+
+
+def test_cells_that_a_spreadsheet_would_run(tmp_path, command, model):
+    "As they are by default, with an apostrophe when asked for"
+    texts = ["=HYPERLINK(1) war", "+war", "-tax", "@SUM tax", "\twar", "peace = war"]
+    table = pd.DataFrame({"text": texts, "=by": ["=x"] * 6, "n": [-1, 2, 3, 4, 5, 6]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    for words, start in ([], ""), (["--safe-csv"], "'"):
+        assert command("topics", "--corpus", "a.csv", "--topics", 2, "--out", "o", *words)[0] == 0
+        with (tmp_path / "o/documents.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["text"] for row in rows] == [*(start + t for t in texts[:5]), texts[5]]
+        assert {row[start + "=by"] for row in rows} == {start + "=x"} and rows[0]["n"] == "-1"
+        status, said, _ = command("assign", model, "a.csv", "--format", "csv", *words)
+        assert status == 0 and said.startswith("n,topic,label,share")
+    assert "--safe-csv" in command("topics", "--help")[1] and "--safe-csv" in command("assign", "--help")[1]
