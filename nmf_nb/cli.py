@@ -40,8 +40,9 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'WordParser',
            'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv', 'picture',
-           'drawings', 'attempt', 'say_recovered', 'write_run', 'open_model', 'refuse_same', 'check_out', 'need_stdout',
-           'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'open_model', 'refuse_same',
+           'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show',
+           'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -275,18 +276,25 @@ def write_run(
     say_recovered(out, write_together(writers, out, remove=[name for name in old if name not in writers]))
     return list(writers)
 
+# %% ../nbs/15_cli.ipynb #2d45fb02
+def bring_in_step(
+    folder: Path,  # in which a run may have been killed
+) -> None:
+    "Recover the files of a run that was killed, and say so."
+    try:
+        say_recovered(folder, recover(folder))
+    except OSError as error:
+        complain(f"{folder}: holds files of a run that was killed, which cannot be moved ({error.strerror})")
+    except ValueError as error:
+        raise CorpusError(str(error)) from None
+
 # %% ../nbs/15_cli.ipynb #3ba73673
 def open_model(
     path: Path,  # a file, or a folder by `nmf_nb topics`
 ) -> TopicModel:
     "Load a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
-        try:
-            say_recovered(folder, recover(folder))
-        except OSError as error:
-            complain(f"{folder}: holds files of a run that was killed, which cannot be moved ({error.strerror})")
-        except ValueError as error:
-            raise CorpusError(str(error)) from None
+        bring_in_step(folder)
     file = next((p for p in (path / Path(MODEL).name, path / MODEL) if p.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
@@ -348,7 +356,7 @@ def run_topics(
     if args.json:
         need_stdout("write the files without --json")
     check_out(args.out, args.corpus)
-    say_recovered(args.out, recover(args.out))
+    bring_in_step(args.out)
     corpus = corpus_for(args)
     watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
     with warnings.catch_warnings(record=True, action="always") as said:
