@@ -10,8 +10,9 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
-from nmf_nb.corpus import load_corpus
-from nmf_nb.measures import coherence, topic_table, windows
+from nmf_nb.corpus import load_corpus, tfidf
+from nmf_nb.measures import coherence, normalise, top_indices, topic_table, windows
+from nmf_nb.nmf import NMF
 
 SOURCES = ["drawn", "factbook", "sotu"]
 
@@ -159,3 +160,25 @@ def test_gensim_umass(case, gensim_scores):
     swap = np.log((both + 1) / (both + 1e-12 * len(texts))).reshape(len(tops), -1).sum(axis=1)
     ours = coherence(tops, documents, "umass")
     np.testing.assert_allclose(ours, 45 * np.array(gensim_scores["u_mass"]) + swap, rtol=1e-9)
+
+
+def test_figures_of_the_page():
+    "What the page of measures says of gensim, for 16 topics of single words"
+    reason = "gensim is not installed: pip install gensim"
+    models = pytest.importorskip("gensim.models.coherencemodel", reason=reason)
+    corpora = pytest.importorskip("gensim.corpora", reason=reason)
+    corpus = load_corpus("sotu")
+    X, vectorizer = tfidf(corpus.texts, ngram_range=(1, 1))
+    words, model = vectorizer.get_feature_names_out(), NMF(16, random_state=0).fit(X)
+    tops = top_indices(normalise(np.ones((1, 16)), model.components_)[1], 10)
+    texts = list(map(CountVectorizer(stop_words="english").build_analyzer(), corpus.texts))
+    slid, everything = windows(texts, words), np.unique([word for tokens in texts for word in tokens])
+    places = windows(texts, everything)
+    assert round((places - gensim_windows(texts, everything)).nnz / places.nnz, 3) == 0.026
+    options = {"topics": [[str(words[i]) for i in top] for top in tops], "texts": texts, "topn": 10, "processes": 1}
+    options["dictionary"] = corpora.Dictionary(texts)
+    for name, measure, shown, ours in (("c_npmi", "npmi", 0.139, 0.136), ("c_uci", "uci", 0.871, 0.874)):
+        assert round(models.CoherenceModel(coherence=name, **options).get_coherence(), 3) == shown
+        assert round(coherence(tops, slid, measure).mean(), 3) == ours
+    assert round(models.CoherenceModel(coherence="u_mass", **options).get_coherence(), 2) == -1.86
+    assert round(coherence(tops, X, "umass").mean() / 45, 2) == -1.82
