@@ -287,6 +287,7 @@ def table_of_format_1(
         if kind in (*_NUMBERS, *_NULLABLE):
             made[i] = Series([None if v is None else v for v in values]).astype(kind)
         elif kind.startswith("datetime64["):
+            check_fields(values, list_of(str, _NONE), f"the dates of the column {name!r}")
             dates = to_datetime(Series(values, dtype=object), format="ISO8601", utc=bool(zone))
             unit = _UNITS[_UNITS.index(kind[11:].split(",")[0].rstrip("]"))]
             made[i] = (dates.dt.tz_convert(zone_of_parts(zone)) if zone else dates).dt.as_unit(unit)
@@ -509,8 +510,9 @@ def _same(held: dict, size: int) -> None:
 def _check_topics(topics: DataFrame) -> None:
     "Raise a ValueError that names the first column of the table of topics that is wrong."
     kinds = {"label": "OT", "words": "OT", "share": "f", "n_docs": "iu", "npmi": "f", "exclusivity": "f"}
+    once = topics.columns.is_unique and topics.columns.name is None
     for name in [*list(kinds)[:4], *topics.columns]:
-        column = topics[name] if name in topics and name in kinds and topics.columns.is_unique else None
+        column = topics[name] if once and name in topics and name in kinds else None
         if column is None or column.dtype.kind not in kinds[name]:
             raise ValueError(f"the table of topics has no column {name!r} as it must be")
         if kinds[name] == "OT" and not all(type(value) is str for value in column):
@@ -526,7 +528,7 @@ def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vector
     return TopicView(
         topics_=topics.set_index(RangeIndex(1, len(topics) + 1, name="topic")),
         doc_topics_=rows_to_one(held["W"]),
-        topic_words_=rows_to_one(held["H"]),
+        topic_words_=rows_to_one(held["H"].astype(float)),
         words_=np.array(words),
         word_share_=held["share"],
         docs_=docs,

@@ -622,7 +622,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         at, kind = topics_to_join(self, topics), type(self.model_).__name__
         if not isinstance(self.model_, (NMF, type(None))):
             raise ValueError(f"merge fits again by NMF, and this model is a {kind}; fit that with fewer topics")
-        now, X, s = self._now(), self.X_, self.components_.sum(axis=1)
+        now, X, s = self._now(), self.X_, self.components_.sum(axis=1, dtype=float)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
         options = {"start": {"W": W.astype(number), "H": H.astype(number)}, "init": "custom"}

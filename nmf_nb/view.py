@@ -114,7 +114,7 @@ def view(
         docs_=list(docs),
         meta_=meta,
         components_=H,
-        doc_weights_=np.asarray(W, float) * H.sum(axis=1),
+        doc_weights_=np.asarray(W, float) * H.sum(axis=1, dtype=float),
         doc_fit_=explained(V, W, H) if fits else None,
         history_=list(history),
         made_=dict(made or {}),
