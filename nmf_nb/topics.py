@@ -19,9 +19,9 @@ from . import __version__
 from .base import Factorisation, pack_value, unpack_value
 from .corpus import CorpusError, tfidf
 from .files import Rule, check_fields, checking, one_of, optional, read_tensors, real_number
-from .files import string, whole_number, write_tensors
+from .files import whole_number, write_tensors
 from .measures import label, normalise, topic_shares
-from .nmf import NMF, non_negative_factorization
+from .nmf import NMF, SOLVERS, non_negative_factorization
 from .report import report
 from .topic_files import table_parts, topic_model_of_parts, topic_model_parts
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
@@ -235,8 +235,8 @@ PARAMETERS = {
     "ngram_range": [whole_number(1, 100)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
-    "solver": optional(string(40)),
-    "beta_loss": (string(40), real_number()),
+    "solver": optional(one_of("auto", *SOLVERS)),
+    "beta_loss": (one_of("frobenius", "kullback-leibler", "itakura-saito"), real_number()),
     "max_iter": _COUNT,
     "n_init": _COUNT,
     "random_state": (
@@ -244,7 +244,7 @@ PARAMETERS = {
         whole_number(0, 2**32 - 1),
         {"RandomState": Rule("a list", lambda v: type(v) is list)},
     ),
-    "device": string(40),
+    "device": Rule("'auto' or a device", lambda v: type(v) is str and v.split(":")[0] in ("auto", "cpu", "cuda")),
     "verbose": (one_of(True, False), whole_number(0, 10**9)),
 }
 
