@@ -17,9 +17,9 @@ from torch import Tensor
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'reconstruction_error', 'gradient_H', 'gradient_W', 'beta_of',
-           'power_total', 'check_beta', 'entry_divergence', 'beta_divergence', 'Penalty', 'penalty_of', 'weighs',
-           'penalty_value', 'push_of_all', 'pull_push_H', 'kkt_violation_H', 'kkt_residual']
+__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'reconstruction_error', 'gradient_H', 'gradient_W',
+           'power_log', 'entry_divergence', 'beta_of', 'power_total', 'check_beta', 'beta_divergence', 'Penalty',
+           'penalty_of', 'weighs', 'penalty_value', 'push_of_all', 'pull_push_H', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -74,6 +74,37 @@ def gradient_W(
     "Return the gradient of `|V - W H|^2 / 2` in `W`: that in `H` of the transposed problem."
     return gradient_H(V.T, H.mT, W.mT).mT
 
+# %% ../nbs/01_divergence.ipynb #dca3ae2f
+EPS = torch.finfo(torch.float32).eps  # the least W H that a negative power may see, as in scikit-learn
+
+
+def power_log(
+    r: Tensor,  # above 0
+    a: float,  # any real number
+) -> Tensor:  # of any sign
+    "Return `(r^a - 1) / a`, which is `ln r` for `a` of 0: equation (7)."
+    return torch.expm1(a * r.log()) / a if a else r.log()
+
+# %% ../nbs/01_divergence.ipynb #84e5099e
+def entry_divergence(
+    v: Tensor,  # entries of the data, 0 or more; above 0 for beta of 0 or less
+    x: Tensor,  # entries of the model, 0 or more
+    beta: float,  # any real number
+) -> Tensor:  # 0 or more, exactly 0 where both are equal
+    "Return equation (6) for each pair of entries, near 1 and 0 as in equation (8)."
+    if beta == 2:
+        return (v - x).square() / 2
+    y = x.clamp_min(EPS) if beta < 2 else x
+    r = torch.where(v > 0, v, 1.0) / y
+    if abs(beta - 1) <= 0.5:
+        d = torch.where(v > 0, v * y ** (beta - 1) * (power_log(r, beta - 1) - 1), 0.0) / beta + x**beta / beta
+    elif abs(beta) < 0.5:
+        d = (y ** (beta - 1) * (v - y) - y**beta * power_log(r, beta)) / (1 - beta)
+        d = torch.where(v > 0, d, x**beta / beta if beta > 0 else torch.inf)
+    else:
+        d = v**beta / (beta * (beta - 1)) + (x if beta > 0 else y) ** beta / beta - v * y ** (beta - 1) / (beta - 1)
+    return torch.where(v == x, 0.0, d)
+
 # %% ../nbs/01_divergence.ipynb #a672a013
 def beta_of(
     loss: str | float,  # "frobenius", "kullback-leibler", "itakura-saito" or beta itself
@@ -84,14 +115,11 @@ def beta_of(
         return names[loss]
     loss = loss.item() if isinstance(loss, np.generic) else loss
     if isinstance(loss, Real) and not isinstance(loss, bool) and abs(loss) <= sys.float_info.max:
-        named = [b for b in (0.0, 1.0, 2.0) if abs(loss - b) < 1e-6]  # near them (6) cancels
+        named = [b for b in (0.0, 1.0, 2.0) if abs(loss - b) < 1e-12]  # what rounding makes of them
         return named[0] if named else float(loss)
     raise ValueError(f"beta_loss={loss!r}; it must be a finite number or one of {', '.join(map(repr, names))}")
 
 # %% ../nbs/01_divergence.ipynb #ad11556c
-EPS = torch.finfo(torch.float32).eps  # the least W H that a negative power may see, as in scikit-learn
-
-
 def power_total(
     W: Tensor,  # (..., n, k), 0 or more
     H: Tensor,  # (..., k, m), 0 or more
@@ -123,24 +151,6 @@ def check_beta(
             f"beta_loss={beta:g} is infinite where the data is 0; use one above 0, or add a small number to the data"
         )
 
-# %% ../nbs/01_divergence.ipynb #84e5099e
-def entry_divergence(
-    v: Tensor,  # entries of the data, 0 or more; above 0 for beta of 0 or less
-    x: Tensor,  # entries of the model, 0 or more
-    beta: float,  # any real number
-) -> Tensor:  # 0 or more, exactly 0 where both are equal
-    "Return equation (6) for each pair of entries."
-    y = x.clamp_min(EPS) if beta < 2 else x
-    if beta == 2:
-        return (v - x).square() / 2
-    if beta == 1:
-        d = torch.xlogy(v, v / y) - v + x
-    elif beta == 0:
-        d = v / y - (v / y).log() - 1
-    else:
-        d = v**beta / (beta * (beta - 1)) + (x if beta > 0 else y) ** beta / beta - v * y ** (beta - 1) / (beta - 1)
-    return torch.where(v == x, 0.0, d)
-
 # %% ../nbs/01_divergence.ipynb #24e1547a
 def beta_divergence(
     V: DataMatrix,  # (n,m) data, 0 or more; above 0 for beta of 0 or less
@@ -163,7 +173,7 @@ def beta_divergence(
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):
-    "The four weights of equation (8), each 0 or more; those on W may differ from row to row."
+    "The four weights of equation (11), each 0 or more; those on W may differ from row to row."
 
     l1_W: float | Tensor = 0.0
     l2_W: float | Tensor = 0.0
@@ -185,7 +195,7 @@ def penalty_of(
     alpha_H: float | str = "same",  # strength on H, 0 or more; "same" takes that on W
     l1_ratio: float = 0.0,  # share of the first kind, 0 to 1
     n: float | None = None,  # rows, a row of weight 2 counted twice; None: those of V
-) -> Penalty:  # the weights of equation (8)
+) -> Penalty:  # the weights of equation (11)
     "Return scikit-learn's penalty."
     alpha_H = alpha_W if isinstance(alpha_H, str) and alpha_H == "same" else alpha_H
     for name, value, top in (("alpha_W", alpha_W, math.inf), ("alpha_H", alpha_H, math.inf), ("l1_ratio", l1_ratio, 1)):
@@ -208,7 +218,7 @@ def penalty_value(
     W: Tensor,  # (..., n, k), 0 or more
     H: Tensor,  # (..., k, m), 0 or more
 ) -> Tensor | float:  # (...) float64; 0 where there is no penalty
-    "Return the sum of equation (8)."
+    "Return the sum of equation (11)."
     terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if weighs(l1) or weighs(l2)]
     rows = [(l1 * A.sum(-1, dtype=torch.float64), l2 / 2 * A.double().square().sum(-1)) for l1, l2, A in terms]
     return sum(a.sum(-1) + b.sum(-1) for a, b in rows)
@@ -235,7 +245,7 @@ def pull_push_H(
     row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
     floor: float | Tensor = EPS,  # the least `W H` that a negative power may see
 ) -> tuple[Tensor, Tensor]:  # (..., k, m) and broadcastable to it: pull and push
-    "Return the two parts of the gradient in `H`, equation (9)."
+    "Return the two parts of the gradient in `H`, equation (12)."
     u = None if row_weight is None else row_weight.to(W.dtype)[..., None]
     left = W if u is None else u * W
     if beta == 2:
@@ -254,9 +264,9 @@ def kkt_violation_H(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
     l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
-    each: bool = False,  # M of (10) for each column of H by itself
+    each: bool = False,  # M of (12) for each column of H by itself
 ) -> Tensor:  # (..., k, m) 0 or more, without unit; 0 where the conditions hold
-    "Return by how much each entry misses the KKT conditions, equation (11)."
+    "Return by how much each entry misses the KKT conditions, equation (14)."
     tiny = torch.finfo(H.dtype).tiny
     a = W.amax(-2)[..., None]
     top = (a * H).amax(-2 if each else (-2, -1), keepdim=True)
@@ -277,6 +287,6 @@ def kkt_residual(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     penalty: Penalty = NO_PENALTY,  # on both factors
 ) -> Tensor:  # (...) 0 or more, 0 at a stationary point
-    "Return the larger of the KKT residuals of both factors, equation (11)."
+    "Return the larger of the KKT residuals of both factors, equation (14)."
     by_H = kkt_violation_H(V, W, H, beta, *penalty[2:]).amax((-2, -1))
     return torch.maximum(by_H, kkt_violation_H(V.T, H.mT, W.mT, beta, *penalty[:2]).amax((-2, -1)))
