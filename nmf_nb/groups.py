@@ -69,8 +69,9 @@ def read_date(
             if hour and not _OFFSET.fullmatch(text[part.end(5) - 1 :]):
                 return np.datetime64("NaT")
             return np.datetime64(f"{year}-{int(month or 1):02}-{int(day or 1):02}T{int(hour or 0):02}{rest or ''}", "s")
-        if (mail := parsedate_tz(text) or parsedate_tz(f"{text} 00:00")) is not None:
-            return np.datetime64(datetime(*mail[:6]), "s")
+        for whole in (text, f"{text} 00:00", f"1 {text} 00:00"):  # a moment, a day, a month
+            if (mail := parsedate_tz(whole)) is not None:
+                return np.datetime64(datetime(*mail[:6]), "s")
         return np.datetime64(datetime.fromisoformat(text).replace(tzinfo=None), "s")
     except (ValueError, TypeError, IndexError, OverflowError):
         return np.datetime64("NaT")
@@ -80,20 +81,23 @@ def _number(value) -> float:
     "A number, or a text that is one; truth values, spans of time and complex numbers are none."
     if isinstance(value, (bool, np.bool_, np.datetime64, np.timedelta64)):
         raise TypeError
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return np.inf
 
 
 def read_times(
     values,  # n numbers, dates or texts, some may be missing; a pandas Categorical is read by its values
 ) -> np.ndarray:  # (n,) float64, or datetime64[s] by the clocks of their places; NaN or NaT where nothing is known
     "Read a column as numbers, or else as dates."
-    from pandas import Series
+    from pandas import DatetimeTZDtype, Series
 
     values = Series(values).reset_index(drop=True).infer_objects()
-    if getattr(values.dtype, "kind", "") in "iuf":
+    if values.dtype.kind in "iuf":
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         return np.where(np.isfinite(numbers), numbers, np.nan)
-    if getattr(values.dtype, "kind", "") == "M":
+    if values.dtype.kind == "M" and isinstance(values.dtype, (np.dtype, DatetimeTZDtype)):
         return values.dt.tz_localize(None).to_numpy("M8[s]")
     there, values = values.notna(), values.astype(object).tolist()
     there = [i for i, known in enumerate(there) if known and str(values[i]).strip()]
@@ -101,7 +105,7 @@ def read_times(
         numbers = np.full(len(values), np.nan)
         numbers[there] = [_number(values[i]) for i in there]
         return np.where(np.isfinite(numbers), numbers, np.nan)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         times = np.full(len(values), np.datetime64("NaT", "s"))
     for i in there:
         value = values[i]
@@ -257,7 +261,7 @@ def groups_of(
     from pandas import Series
 
     values = Series(values)
-    axis = getattr(values.dtype, "kind", "") in "iufM" or tells_time(values)
+    axis = values.dtype.kind in "iufM" or tells_time(values)
     return time_bins(values, bins) if axis or bins is not None else class_groups(values)
 
 # %% ../nbs/10a_groups.ipynb #e4c0eed9
