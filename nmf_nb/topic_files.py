@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import model_from_parts, model_parts, to_tensor
+from .base import model_from_parts, model_parts, to_tensor, unpack_value
 from .files import Rule, TensorRule, check_fields, check_tensors, one_of, optional, real_number
 from .files import strict_json, string, whole_number
 from .measures import rows_to_one
 from .minibatch import MiniBatchNMF
-from .nmf import NMF
+from .nmf import NMF, SOLVERS
 from .view import TopicView, view
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame, Series = "pandas.DataFrame", "pandas.Series"
 
 # %% auto #0
-__all__ = ['KEPT', 'pack_object', 'unpack_object', 'zone_parts', 'zone_of_parts', 'column_parts', 'list_of', 'column_of_parts',
-           'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts', 'vectorizer_of_parts',
-           'json_tensor', 'tensor_json', 'topic_model_parts', 'LeftOut', 'topic_model_of_parts']
+__all__ = ['PARAMETERS', 'KEPT', 'pack_object', 'unpack_object', 'zone_parts', 'zone_of_parts', 'column_parts', 'list_of',
+           'column_of_parts', 'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts',
+           'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'tensor_json', 'topic_model_parts', 'LeftOut',
+           'topic_model_of_parts']
 
 # %% ../nbs/13_topic_files.ipynb #d2553bd9
 def pack_object(
@@ -371,6 +372,35 @@ def vectorizer_of_parts(
             raise ValueError(f"the vectorizer has no weights for its {len(words)} words")
         vectorizer.idf_ = idf
     return vectorizer
+
+# %% ../nbs/13_topic_files.ipynb #a17c3a9f
+_AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
+PARAMETERS = {
+    "n_topics": _COUNT,
+    "ngram_range": [whole_number(1, 100)],
+    "min_df": (_AUTO, real_number(0, 10**9)),
+    "max_df": (_AUTO, real_number(0, 10**9)),
+    "solver": optional(one_of("auto", *SOLVERS)),
+    "beta_loss": (one_of("frobenius", "kullback-leibler", "itakura-saito"), real_number()),
+    "max_iter": _COUNT,
+    "n_init": _COUNT,
+    "random_state": (
+        one_of(None),
+        whole_number(0, 2**32 - 1),
+        {"RandomState": Rule("a list", lambda v: type(v) is list)},
+    ),
+    "device": Rule("'auto' or a device", lambda v: type(v) is str and v.split(":")[0] in ("auto", "cpu", "cuda")),
+    "verbose": (one_of(True, False), whole_number(0, 10**9)),
+}
+
+
+def params_of_parts(
+    parts: dict,  # parameters, from an untrusted file
+) -> dict:  # parameters of `TopicModel`
+    "Check parameters of a file."
+    check_fields(parts, PARAMETERS, "the parameters")
+    low, high = parts["ngram_range"]
+    return {name: unpack_value(value, {}) for name, value in parts.items()} | {"ngram_range": (low, high)}
 
 # %% ../nbs/13_topic_files.ipynb #cae0e84f
 def json_tensor(

@@ -16,14 +16,13 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
-from .base import Factorisation, pack_value, unpack_value
+from .base import Factorisation, pack_value
 from .corpus import CorpusError, tfidf
-from .files import Rule, check_fields, checking, one_of, optional, read_tensors, real_number
-from .files import whole_number, write_tensors
+from .files import checking, read_tensors, write_tensors
 from .measures import label, normalise, topic_shares
-from .nmf import NMF, SOLVERS, non_negative_factorization
+from .nmf import NMF, non_negative_factorization
 from .report import report
-from .topic_files import table_parts, topic_model_of_parts, topic_model_parts
+from .topic_files import PARAMETERS, params_of_parts, table_parts, topic_model_of_parts, topic_model_parts
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
 from .view import find_topics, flags
 from .view import representative_docs, topic_index, topics_by, topics_html, topics_text, unexplained, view
@@ -35,9 +34,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'PARAMETERS', 'read_texts', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'share_order',
-           'fit_in_order', 'how_made', 'weigh', 'approximates', 'merged', 'given_labels', 'kept_labels',
-           'params_of_parts', 'relabelled', 'topics_to_join', 'numbered', 'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'share_order',
+           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_join', 'merged',
+           'given_labels', 'kept_labels', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -56,6 +55,20 @@ def read_texts(
         if not isinstance(text, str):
             raise TypeError(f"docs[{i}] is {text!r}, not a string (counted from 0); leave it out, or give its text")
     return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+# %% ../nbs/14_topics.ipynb #46038fc1
+def numbered(
+    docs: list[str],  # n documents
+    doc: str | int,  # a text, or the number of a document, counted from 0
+) -> str:
+    "Return a text, or the document of a number."
+    if isinstance(doc, (int, np.integer)) and not isinstance(doc, bool):
+        if not 0 <= doc < len(docs):
+            raise ValueError(f"doc={doc}; the documents have the numbers 0 to {len(docs) - 1}")
+        return docs[doc]
+    if not isinstance(doc, str):
+        raise TypeError(f"doc is {doc!r}; it must be a text, or the number of a document")
+    return doc
 
 # %% ../nbs/14_topics.ipynb #ef49ccf0
 def read_meta(
@@ -200,63 +213,6 @@ def approximates(
     "Say whether a model approximates its data; None stands for least squares, which does."
     return model is None or hasattr(model, "reconstruction_err_")
 
-# %% ../nbs/14_topics.ipynb #5138ee91
-def merged(
-    W: np.ndarray,  # (n,k) weights
-    H: np.ndarray,  # (k,m) components
-    at: list[int],  # topics to join, counted from 0
-) -> tuple[np.ndarray, np.ndarray]:  # (n,k-l+1) and (k-l+1,m) numbers with fractions; the joined topic is the first
-    "Join topics into one."
-    size, rest = W[:, at].sum(axis=0), np.setdiff1d(np.arange(len(H)), at)
-    h = (size / max(size.sum(), 1e-300)) @ H[at]
-    return np.column_stack([W[:, at].sum(axis=1), W[:, rest]]), np.vstack([h, H[rest]])
-
-# %% ../nbs/14_topics.ipynb #ae1556fe
-def given_labels(
-    tm: TopicView,  # or a `TopicModel`
-) -> list[str | None]:  # for each topic; None where the label was made of its words
-    "Return the labels that were given by hand."
-    made = distinct([label(best) for best in words_by(tm, 30, "relevance")])
-    return [new if new != old else None for new, old in zip(tm.topics_["label"], made)]
-
-
-def kept_labels(
-    labels: list[str | None],  # for each topic before joining
-    at: list[int],  # topics that were joined, counted from 0
-) -> list[str | None]:  # for each topic of `merged`
-    "Return the labels after joining topics."
-    joined = [labels[j] for j in at if labels[j]]
-    return [" + ".join(joined) or None, *(name for j, name in enumerate(labels) if j not in at)]
-
-# %% ../nbs/14_topics.ipynb #a17c3a9f
-_AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
-PARAMETERS = {
-    "n_topics": _COUNT,
-    "ngram_range": [whole_number(1, 100)],
-    "min_df": (_AUTO, real_number(0, 10**9)),
-    "max_df": (_AUTO, real_number(0, 10**9)),
-    "solver": optional(one_of("auto", *SOLVERS)),
-    "beta_loss": (one_of("frobenius", "kullback-leibler", "itakura-saito"), real_number()),
-    "max_iter": _COUNT,
-    "n_init": _COUNT,
-    "random_state": (
-        one_of(None),
-        whole_number(0, 2**32 - 1),
-        {"RandomState": Rule("a list", lambda v: type(v) is list)},
-    ),
-    "device": Rule("'auto' or a device", lambda v: type(v) is str and v.split(":")[0] in ("auto", "cpu", "cuda")),
-    "verbose": (one_of(True, False), whole_number(0, 10**9)),
-}
-
-
-def params_of_parts(
-    parts: dict,  # parameters, from an untrusted file
-) -> dict:  # parameters of `TopicModel`
-    "Check parameters of a file."
-    check_fields(parts, PARAMETERS, "the parameters")
-    low, high = parts["ngram_range"]
-    return {name: unpack_value(value, {}) for name, value in parts.items()} | {"ngram_range": (low, high)}
-
 # %% ../nbs/14_topics.ipynb #3e32f169
 def relabelled(
     seen: TopicView,  # stays as it is
@@ -284,19 +240,33 @@ def topics_to_join(
         raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
     return at
 
+# %% ../nbs/14_topics.ipynb #5138ee91
+def merged(
+    W: np.ndarray,  # (n,k) weights
+    H: np.ndarray,  # (k,m) components
+    at: list[int],  # topics to join, counted from 0
+) -> tuple[np.ndarray, np.ndarray]:  # (n,k-l+1) and (k-l+1,m) numbers with fractions; the joined topic is the first
+    "Join topics into one."
+    size, rest = W[:, at].sum(axis=0), np.setdiff1d(np.arange(len(H)), at)
+    h = (size / max(size.sum(), 1e-300)) @ H[at]
+    return np.column_stack([W[:, at].sum(axis=1), W[:, rest]]), np.vstack([h, H[rest]])
 
-def numbered(
-    docs: list[str],  # n documents
-    doc: str | int,  # a text, or the number of a document, counted from 0
-) -> str:
-    "Return a text, or the document of a number."
-    if isinstance(doc, (int, np.integer)) and not isinstance(doc, bool):
-        if not 0 <= doc < len(docs):
-            raise ValueError(f"doc={doc}; the documents have the numbers 0 to {len(docs) - 1}")
-        return docs[doc]
-    if not isinstance(doc, str):
-        raise TypeError(f"doc is {doc!r}; it must be a text, or the number of a document")
-    return doc
+# %% ../nbs/14_topics.ipynb #ae1556fe
+def given_labels(
+    tm: TopicView,  # or a `TopicModel`
+) -> list[str | None]:  # for each topic; None where the label was made of its words
+    "Return the labels that were given by hand."
+    made = distinct([label(best) for best in words_by(tm, 30, "relevance")])
+    return [new if new != old else None for new, old in zip(tm.topics_["label"], made)]
+
+
+def kept_labels(
+    labels: list[str | None],  # for each topic before joining
+    at: list[int],  # topics that were joined, counted from 0
+) -> list[str | None]:  # for each topic of `merged`
+    "Return the labels after joining topics."
+    joined = [labels[j] for j in at if labels[j]]
+    return [" + ".join(joined) or None, *(name for j, name in enumerate(labels) if j not in at)]
 
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
@@ -326,7 +296,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
     tokenizer : callable or None
         Text to list of words; None finds words of two letters and more.
-    solver : "auto", "cd", "mu", "pgd", or whatever `NMF` takes
+    solver : "auto", or whatever `NMF` takes
         How it is minimised; "auto" is "cd" for "frobenius", else "mu".
     beta_loss : "frobenius", "kullback-leibler" or float
         What the factorisation minimises.

@@ -25,9 +25,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs',
-           'find_topics', 'changed_text', 'search_tokens', 'term_places', 'marked', 'word_topics', 'Explanation',
-           'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html',
-           'export_table']
+           'find_topics', 'changed_text', 'search_tokens', 'term_places', 'marked', 'Explanation', 'explain',
+           'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -310,19 +309,6 @@ def marked(
             a, pieces = a - len(pieces[-1][0]), pieces[:-1]  # two pieces without a topic are one
         pieces.append((text[a:b], topic, strength))
     return pieces
-
-# %% ../nbs/10b_view.ipynb #d980f8a0
-def word_topics(
-    theta: np.ndarray,  # (k,) shares of topics in one document
-    phi: np.ndarray,  # (k,m) shares of words in topics
-    words: np.ndarray,  # (m,) the vocabulary
-) -> dict[str, tuple[int, float]]:  # for each single word: its topic, counted from 0, and that topic's part, 0 to 1
-    "Return the topic of each word in a document; words that no topic of the document has are left out."
-    part, found = theta[:, None] * phi, {}
-    for i in np.flatnonzero(part.sum(axis=0)):
-        for word in str(words[i]).split():
-            found[word] = found.get(word, 0) + part[:, i]
-    return {word: (int(p.argmax()), float(p.max() / p.sum())) for word, p in found.items()}
 
 # %% ../nbs/10b_view.ipynb #a370746a
 @lru_cache
