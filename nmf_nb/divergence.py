@@ -17,9 +17,10 @@ from torch import Tensor
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'reconstruction_error', 'gradient_H', 'gradient_W',
-           'power_log', 'entry_divergence', 'beta_of', 'power_total', 'check_beta', 'beta_divergence', 'Penalty',
-           'penalty_of', 'weighs', 'penalty_value', 'push_of_all', 'pull_push_H', 'kkt_violation_H', 'kkt_residual']
+__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'times_two_to', 'in_own_unit', 'reconstruction_error',
+           'gradient_H', 'gradient_W', 'power_log', 'entry_divergence', 'beta_of', 'moments', 'power_total',
+           'check_beta', 'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value', 'push_of_all',
+           'pull_push_H', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -42,19 +43,49 @@ def residual_square(
     blocks = V.blocks(max(1, size // V.shape[1]))
     return sum(((block.to_dense().double() - W[at] @ H) * block.observed()).square().sum() for at, block in blocks)
 
+# %% ../nbs/01_divergence.ipynb #460844bb
+def times_two_to(
+    A: Tensor,  # any
+    p: Tensor | int,  # whole numbers, broadcastable to `A`
+) -> Tensor:  # in the type of `A`
+    "Return `A` times `2^p`, in two halves, for `2^p` alone may be out of range."
+    p = torch.as_tensor(p, dtype=torch.float64, device=A.device)
+    half = (p / 2).floor()
+    return (A * 2**half * 2 ** (p - half)).to(A.dtype)
+
+# %% ../nbs/01_divergence.ipynb #66888ff6
+def in_own_unit(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (n,k)
+    H: Tensor,  # (k,m)
+) -> tuple[DataMatrix, Tensor, Tensor, int]:  # data and model divided by 2^p, and p
+    "Return data and model with the largest entry of either for the unit."
+    size = torch.frexp(H.abs().amax(1))[1]
+    W, H = times_two_to(W, size), times_two_to(H, -size[:, None])
+    p = max(math.frexp(V.largest())[1], int(torch.frexp(W.abs().amax())[1]))
+    ones = torch.ones(V.shape[0], dtype=torch.float64, device=V.device)
+    return V.scaled(ones * 2.0 ** (-p // 2)).scaled(ones * 2.0 ** (-p - -p // 2)), times_two_to(W, -p), H, p
+
 # %% ../nbs/01_divergence.ipynb #70f1cf28
 def reconstruction_error(
     V: DataMatrix,  # (n,m) data
     W: Tensor,  # (n,k)
     H: Tensor,  # (k,m)
 ) -> float:  # |V - W H|, 0 or more
-    "Return the Frobenius error; sum the residual itself where the expansion would cancel."
+    "Return the Frobenius error over the observed entries; sum the residual itself where the expansion would cancel."
+
+    def expanded(V, W, H):
+        return 2 * beta_divergence(V, W, H) if V.gaps else squared_error(V, W, H)
+
+    unsure, far, p = (1e-10, 1e200, 0) if W.dtype is torch.float64 else (1e-3, 1e20, 0)
     with torch.no_grad():
-        error = 2 * beta_divergence(V, W, H) if V.gaps else squared_error(V, W, H)
-        unsure = 1e-10 if W.dtype is torch.float64 else 1e-3
+        error = expanded(V, W, H)
+        if not 1 / far < V.square_norm() < far or not error.isfinite():
+            V, W, H, p = in_own_unit(V, W, H)
+            error = expanded(V, W, H)
         if error < unsure * V.square_norm():
             error = residual_square(V, W, H)
-    return error.sqrt().item()
+    return math.ldexp(error.sqrt().item(), p)
 
 # %% ../nbs/01_divergence.ipynb #8b9e3a12
 def gradient_H(
@@ -119,6 +150,26 @@ def beta_of(
         return named[0] if named else float(loss)
     raise ValueError(f"beta_loss={loss!r}; it must be a finite number or one of {', '.join(map(repr, names))}")
 
+# %% ../nbs/01_divergence.ipynb #50acdfcd
+def moments(
+    A: Tensor,  # (..., n, k)
+    p: int,  # factors of each product, 1 or more
+    weight: Tensor | None = None,  # (..., n) how often each row counts; None: once
+    size: int = 1 << 20,  # numbers of a block
+) -> Tensor:  # (..., k^(p//2), k^(p-p//2)) float64
+    "Return the sums of equation (10): over the rows of `A`, of each product of `p` entries of a row."
+
+    def products(B, count):
+        out = B.new_ones(*B.shape[:-1], 1)
+        for _ in range(count):
+            out = (out[..., :, None] * B[..., None, :]).flatten(-2)
+        return out
+
+    step = max(1, size // A.shape[-1] ** (p - p // 2))
+    u = torch.ones_like(A[..., 0]) if weight is None else weight
+    blocks = ((B.double(), w.double()[..., None]) for B, w in zip(A.split(step, -2), u.split(step, -1)))
+    return sum((w * products(B, p // 2)).mT @ products(B, p - p // 2) for B, w in blocks)
+
 # %% ../nbs/01_divergence.ipynb #ad11556c
 def power_total(
     W: Tensor,  # (..., n, k), 0 or more
@@ -127,12 +178,15 @@ def power_total(
     row_weight: Tensor | None = None,  # (..., n) 0 or more, how often each row counts; None: once
     size: int = 1 << 22,  # entries of a block
 ) -> Tensor:  # (...) float64
-    "Return the sum of `(W H)^beta`: by sums for beta 1, by Gram matrices for 2, else over blocks of rows."
+    "Return the sum of `(W H)^beta`: by equation (10) for whole beta, where it is cheaper, else over blocks of rows."
+    n, k, m = *W.shape[-2:], H.shape[-1]
     u = None if row_weight is None else row_weight.double()[..., None]
     if beta == 1:
         return ((W.double() if u is None else u * W).sum(-2) * H.double().sum(-1)).sum(-1)
     if beta == 2:
         return inner(gram((W if u is None else u.sqrt() * W).mT), gram(H))
+    if beta == round(beta) and k ** (round(beta) - 1) * (n + m) < n * m:
+        return (moments(W, round(beta), row_weight) * moments(H.mT, round(beta))).sum((-2, -1))
     blocks = W.split(max(1, size // H.shape[-1]), dim=-2)
     sums = torch.cat([(w @ H).pow(beta).sum(-1, dtype=torch.float64) for w in blocks], -1)
     return (sums if u is None else u[..., 0] * sums).sum(-1)
