@@ -33,7 +33,7 @@ def test_topics_of_the_state_of_the_union(tmp_path):
     words = " ".join(t["words"] for t in topics)
     assert all(w in words for w in ("health care", "soviet union", "social security", "terrorists", "energy"))
     assert all(t["label"].split(", ")[0].upper() in result.stdout for t in topics)
-    assert all(-1 <= float(t["npmi"]) <= 1 for t in topics)
+    assert all(float(t["npmi"]) > 0.05 for t in topics)  # ten words drawn by chance have about 0
     out = tmp_path / "nmf_nb_topics"
     assert (out / "report.html").stat().st_size < 2_000_000
     pictures = {"top_words", "map", "similarity", "over_time", "by_class"}
