@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -22,10 +23,11 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import threshold_
 
-from .base import Factorisation, Tasks, best_weights, check_flag, check_number, check_parameters
+from .base import FILE_RULES, Factorisation, Tasks, best_weights, check_flag, check_number, check_parameters
 from .base import count_components, make_start, read_data, seed_of
 from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_value, weighs
 from .exchange import improve
+from .files import one_of, real_number, string, whole_number
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner, rows_of
@@ -494,6 +496,18 @@ class MiniBatchNMF(Factorisation):
     history_ : list of dict
         Step, seconds, rows, objective and divergence of each pass.
     """
+
+    file_rules = FILE_RULES | {
+        **dict.fromkeys(("batch_size", "fresh_restarts_max_iter", "n_steps_"), whole_number(1, sys.maxsize)),
+        **dict.fromkeys(
+            ("max_no_improvement", "transform_max_iter", "total_samples"),
+            (one_of(None), whole_number(1, sys.maxsize)),
+        ),
+        "forget_factor": real_number(0, 1),
+        "fresh_restarts": (one_of(True, False), whole_number(0, 1)),
+        "_stream": {"tuple": [({"tensor": string()}, {"turned": string()}, real_number(0))]},
+        "_stream_scale": whole_number(-600, 600),
+    }
 
     def __init__(
         self,

@@ -11,8 +11,9 @@ from functools import partial
 import numpy as np
 from sklearn.callback import with_callbacks
 
-from .base import Factorisation, Solver, best_weights, check_choice, check_flag, check_parameters
+from .base import FILE_RULES, Factorisation, Solver, best_weights, check_choice, check_flag, check_parameters
 from .base import count_components, fit_factors, read_data, read_factor, warn_user
+from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
 from .mu import mu_step
@@ -106,6 +107,20 @@ class NMF(Factorisation):
     n_features_in_ : int
     feature_names_in_ : ndarray of str, where the data had names
     """
+
+    file_rules = FILE_RULES | {
+        "solver": one_of(*SOLVERS),
+        "shuffle": (one_of(True, False), whole_number(0, 1)),
+        "n_init": whole_number(1, 2**31),
+        "missing_values": (one_of(None), Rule("None or NaN", lambda v: v != v)),
+        "fixed_components": (
+            {"tensor": string()},
+            {"turned": string()},
+            one_of(None),
+            [real_number(0)],
+            [[real_number(0)]],
+        ),
+    }
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Saved models: the same numbers when they come back, and a clear refusal of any file that is not whole."""
 
+import copy
+import json
 import os
 import re
 import shutil
@@ -11,12 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from conftest import ROOT, run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save
 from sklearn.base import clone
 
 from nmf_nb import NMF, MiniBatchNMF
+from nmf_nb.base import Solver
+from nmf_nb.files import FORMAT, checksum, read_tensors
 
 FILES = ROOT / "tests" / "files"
 KINDS = {"NMF": NMF, "MiniBatchNMF": MiniBatchNMF}
@@ -208,6 +214,107 @@ def test_an_attribute_of_the_user(kind, tmp_path):
     assert again.labels_ == model.labels_ and again.title_ == model.title_
 
 
+WRONG = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    1e400,
+    float("nan"),
+    10**30,
+    "text",
+    "x" * 20_000,
+    [],
+    [1],
+    ["a"],
+    {},
+    {"tensor": "none"},
+]
+WRONG += [{"code": "1"}, {"tuple": []}, {"RandomState": []}, {"RandomState": ["MT19937", [1], 0, 0, 0.0]}, {"dict": 1}]
+
+
+def places(value, path=()):
+    "Where the parts of a header are"
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        if not (isinstance(value, list) and key > 3):
+            yield from places(part, (*path, key))
+
+
+def with_part(value, path, new):
+    "A header with one part replaced, or left out where `new` is LEFT_OUT"
+    if not path:
+        return new
+    whole = copy.deepcopy(value)
+    part = whole
+    for key in path[:-1]:
+        part = part[key]
+    if new is LEFT_OUT:
+        del part[path[-1]]
+    else:
+        part[path[-1]] = new
+    return whole
+
+
+LEFT_OUT = object()
+
+
+def signed(path, kind, header, tensors):
+    "The file that `write_tensors` would write, without waiting for the disk"
+    text = json.dumps(header)
+    meta = {"nmf_nb": kind, "format": str(FORMAT), "header": text, "sha256": checksum(text, tensors)}
+    path.write_bytes(save({name: A.clone().contiguous() for name, A in tensors.items()}, meta))
+
+
+@pytest.mark.parametrize("case", ["names", "fixed topics", "batches, names"])
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_header_that_was_altered_and_signed(case, tmp_path):
+    "Each part of it replaced by each wrong kind: a clear word, or a model that transforms"
+    model, X = MODELS[case]
+    kind, file = type(model).__name__, tmp_path / "model"
+    clone(model).set_params(max_iter=20).fit(X).save(file)
+    header, tensors = read_tensors(file, kind)
+    rows, refused, loaded = np.asarray(X)[:2], 0, set()
+    for path in places(header):
+        for new in (*WRONG, LEFT_OUT)[: None if path else -1]:
+            signed(file, kind, with_part(header, path, new), tensors)
+            try:
+                again = KINDS[kind].load(file)
+            except ValueError as error:
+                assert str(error).startswith(f"{file}: ") and "\n" not in str(error), (path, new, error)
+                refused += 1
+            else:
+                assert np.isfinite(again.transform(rows)).all(), (path, new)
+                loaded.add(path[:2])
+    assert refused > 500 and ("attributes", "components_") not in loaded and ("params", "beta_loss") in loaded
+
+
+def test_factors_that_were_altered_and_signed(kind, path):
+    header, tensors = read_tensors(path, kind)
+    (name,) = [name for name in tensors if name.endswith("components_")]
+    A = tensors[name]
+    wrong = [A * np.nan, -A, A / 0, A[:1], A[:, :3], A[None], A[0], A.long(), A.bool(), A.to(torch.complex64)]
+    for new in wrong:
+        signed(path, kind, header, tensors | {name: new})
+        assert outcome(kind, path, None) == "refused", new
+    for others in ({}, {"other": A}, {"params.other": A}):
+        signed(path, kind, header, tensors | others if others else {})
+        assert outcome(kind, path, None) == "refused", others
+
+
+def test_a_solver_of_ones_own_is_not_kept(tmp_path):
+    "The file that is there stays as it is"
+    (tmp_path / "model").write_bytes(b"old")
+    model = NMF(2, solver=Solver(lambda problem: lambda V, state: state), max_iter=5).fit(data())
+    with pytest.raises(ValueError, match="solver is Solver.*cannot keep"):
+        model.save(tmp_path / "model")
+    assert (tmp_path / "model").read_bytes() == b"old"
+    model.set_params(solver="cd").save(tmp_path / "model")
+    np.testing.assert_array_equal(NMF.load(tmp_path / "model").transform(data()), model.transform(data()))
+
+
 MODELS_OLD_AND_NEW = """
 import os, resource, shutil, signal, sys, time
 from pathlib import Path
@@ -217,7 +324,7 @@ from nmf_nb import NMF
 def model(k, m):
     "A fitted model of as many numbers as we like"
     fitted = NMF(1, max_iter=1, tol=0).fit(np.ones((2, 2)))
-    fitted.components_ = np.random.default_rng(k).random((k, m))
+    fitted.components_, fitted.n_components_, fitted.n_features_in_ = np.random.default_rng(k).random((k, m)), k, m
     return fitted
 
 def found():
