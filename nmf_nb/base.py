@@ -30,17 +30,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from torch import Tensor
 
 from .divergence import beta_divergence, beta_of, penalty_of, weighs
-from nmf_nb.files import (
-    Rule,
-    TensorRule,
-    check_fields,
-    check_tensors,
-    checking,
-    one_of,
-    read_tensors,
-    real_number,
-    string,
-)
+from .files import Rule, TensorRule, check_fields, check_tensors, checking, one_of, read_tensors, real_number
+from .files import string
 from .files import whole_number, write_tensors
 from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix
