@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,13 @@ for line in sys.stdin:
         sys.stdout = sys.__stdout__ = None if task["out"] is None else name(1)
         sys.stderr = None if task["err"] is None else name(2)
         signal.alarm(60)
+        moves = [0]
+        def hook(event, args):  # dies when it changes names in the folder for the nth time
+            if event in ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir") and ".together-" in str(args[0]):
+                moves[0] += 1
+                if moves[0] == task.get("kill"):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
         try:
             status = main(task["words"])
         except SystemExit as end:
@@ -66,10 +74,10 @@ def server():
 def command(server, tmp_path):
     "Runs the command in `tmp_path`; gives status, what it said, and what it complained of"
 
-    def call(*words, out="said", err="complained"):
+    def call(*words, out="said", err="complained", **more):
         where = [None if p is None else str(tmp_path.parent / f"{tmp_path.name}.{p}") for p in (out, err)]
         where[0] = out if out and out.startswith("/dev") else where[0]
-        task = {"cwd": str(tmp_path), "out": where[0], "err": where[1], "words": [str(w) for w in words]}
+        task = {"cwd": str(tmp_path), "out": where[0], "err": where[1], "words": [str(w) for w in words]} | more
         server.stdin.write(json.dumps(task) + "\n")
         server.stdin.flush()
         status = int(server.stdout.readline())
@@ -321,6 +329,37 @@ def test_a_killed_run_is_brought_in_step_by_whoever_comes_next(tmp_path, command
         status, _, complained = command(*crafted)
         assert (status, len(complained.splitlines())) == (2, 1) and "journal" in complained
     assert (tmp_path / "a.txt").exists()
+
+
+def held(folder):
+    "What the files of a run say; the model, which holds times, says how many texts it has to `show`"
+    return {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix != ".safetensors"}
+
+
+def test_a_run_that_is_killed(tmp_path, command):
+    "At many moments, by SIGKILL: whoever comes next finds the files of one run, all old or all new"
+    for name, text in (("old", LINES), ("new", LINES + "war and tanks\n")):
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    words = ["topics", "--topics", 2, "--out", "o", "--corpus"]
+    runs = {}
+    for name in ("new", "old"):
+        assert command(*words, f"{name}.txt")[0] == 0
+        runs[name] = held(tmp_path / "o")
+    shutil.copytree(tmp_path / "o", tmp_path / "old")
+    seen, kill = set(), 1
+    while command(*words, "new.txt", kill=kill)[0] == -9:
+        status, said, complained = command("show", "o", "--json")
+        assert status == 0 and not list((tmp_path / "o").glob(".*"))
+        found = held(tmp_path / "o")
+        (which,) = [name for name, files in runs.items() if files == found]
+        assert json.loads(said)["texts"] == {"old": 5, "new": 6}[which]
+        assert ("now all of them" in complained) <= (which == "new")
+        assert ("those from before" in complained) <= (which == "old")
+        seen.add((which, bool(complained)))
+        shutil.rmtree(tmp_path / "o")
+        shutil.copytree(tmp_path / "old", tmp_path / "o")
+        kill += 4
+    assert kill > 15 and {("old", True), ("new", True)} <= seen
 
 
 def test_a_picture_that_fails_costs_the_picture(tmp_path, command):
