@@ -164,10 +164,11 @@ PENDING = {  # pages whose code is still being brought into view; a name leaves 
 LEAST_SHOWN = {"report": 0.5, "cli": 0.5}
 
 
-def imports_only(source):
+def imports(source):
+    "How many of the statements of a cell are imports, and how many there are"
     lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
     tree = ast.parse("".join("\n" if line.startswith(("%", "!")) else line + "\n" for line in lines))
-    return all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body)
+    return sum(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body), len(tree.body)
 
 
 def in_view(path):
@@ -178,7 +179,8 @@ def in_view(path):
             continue
         flag = re.search(r"^#\|\s*(exports?)\b", source, re.M)
         if not flag:
-            run = run if imports_only(source) else 0
+            some, everything = imports(source)
+            run = run if some == everything else 0
             continue
         body = [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
         if any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.parse("\n".join(body)).body):
@@ -234,6 +236,10 @@ def test_style(path):
     assert any(kind == "markdown" and re.match(r"# .+\n\n> .+", source) for kind, source in cells(path)), "no title"
     for i, cell in enumerate(json.loads(raw)["cells"]):
         source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and "nbdev_export(" not in source and not exported(source):
+            some, everything = imports(source)
+            mixed = "imports and other code; the site's build would run it, as every cell that imports"
+            assert some in (0, everything), f"cell {i}: {mixed}"
         for name, size, most in lengths(source) if cell["cell_type"] == "code" else ():
             assert size <= most, f"cell {i}: {name} has {size} lines, more than {most}"
         for out in cell.get("outputs", []):
