@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +30,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from torch import Tensor
 
 from .divergence import beta_divergence, beta_of, penalty_of, weighs
-from .files import read_tensors, write_tensors
+from .files import Rule, TensorRule, check_fields, check_tensors, checking, one_of, read_tensors, real_number
+from .files import string
+from .files import whole_number, write_tensors
 from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
@@ -38,11 +41,12 @@ from .train import Fit, Look, Progress, fit
 from .weights import solve_rows
 
 # %% auto #0
-__all__ = ['check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of', 'warn_user',
-           'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
-           'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member', 'history_records',
-           'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value',
-           'unpack_value', 'model_parts', 'model_from_parts', 'Factorisation']
+__all__ = ['FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of',
+           'warn_user', 'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start',
+           'fixed_first', 'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member',
+           'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows',
+           'pack_value', 'unpack_value', 'model_parts', 'check_model_header', 'array_names', 'check_loaded',
+           'model_from_parts', 'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -569,8 +573,8 @@ def pack_value(
         return pack_value(value.to_numpy(), name, tensors)
     if isinstance(value, np.ndarray):
         return {"strings": value.tolist()}
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, (np.generic, torch.device)):
+        return str(value) if isinstance(value, torch.device) else value.item()
     if isinstance(value, tuple):
         return {"tuple": [pack_value(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]}
     if value is not None and not isinstance(value, (bool, int, float, str, list)):
@@ -607,16 +611,104 @@ def model_parts(
     header["versions"] = {name: version(name) for name in ("nmf_nb", "torch", "numpy", "scikit-learn")}
     return header, tensors
 
+# %% ../nbs/06e_base.ipynb #8c2abced
+_MOST, _ARRAY = sys.float_info.max, ({"tensor": string()}, {"turned": string()})
+_held = lambda v: type(v) in (dict, list)  # noqa: E731
+_DRAWN = Rule("the state of a RandomState", lambda v: type(v) is list and len(v) == 5 and type(v[1]) is list)
+_PLAIN = (one_of(None, True, False), real_number(nan=True), string(10**6), [Rule("anything", lambda v: True)])
+_OWN = (*_PLAIN, *_ARRAY, *({kind: Rule("an object or a list", _held)} for kind in ("dict", "strings", "tuple")))
+FILE_RULES = {
+    "n_components": (whole_number(1, sys.maxsize), one_of("auto", None)),
+    "init": one_of(None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom"),
+    "beta_loss": (real_number(-_MOST, _MOST), one_of("frobenius", "kullback-leibler", "itakura-saito")),
+    "tol": real_number(0, _MOST),
+    "max_iter": whole_number(0, sys.maxsize),
+    "random_state": (whole_number(0, 2**32 - 1), one_of(None), {"RandomState": _DRAWN}),
+    "alpha_W": real_number(0, _MOST),
+    "alpha_H": (real_number(0, _MOST), one_of("same")),
+    "l1_ratio": real_number(0, 1),
+    "verbose": (real_number(0, _MOST), one_of(True, False)),
+    "device": Rule("'auto', 'cpu' or 'cuda'", lambda v: type(v) is str and re.fullmatch(r"auto|cpu|cuda(:\d+)?", v)),
+    "components_": _ARRAY,
+    "n_components_": whole_number(1, sys.maxsize),
+    "n_features_in_": whole_number(1, sys.maxsize),
+    "feature_names_in_": {"strings": [string()]},
+    "reconstruction_err_": real_number(0),
+    "objective_": real_number(0),
+    "n_iter_": whole_number(0, sys.maxsize),
+    "history_": [{...: real_number(nan=True)}],
+    "device_": string(50),
+    "_sklearn_output_config": {"dict": {...: (one_of(None), string(50))}},
+}
+
+# %% ../nbs/06e_base.ipynb #2d47fce7
+def check_model_header(
+    cls,  # a subclass of `Factorisation`, with the rules of its parts
+    header: dict,  # from a file
+    tensors: dict[str, Tensor],  # from a file
+) -> None:
+    "Raise ValueError that names the first part of a header that is not allowed, is missing or is not known."
+    anything = Rule("anything", lambda value: True)
+    check_fields(header, {"params": {...: anything}, "attributes": {...: anything}, "versions": {...: string()}})
+    for name, value in header["params"].items():
+        if name not in cls._get_param_names():
+            raise ValueError(f"the header['params'] has a field {name!r:.60}, which is not known")
+        check_fields(value, cls.file_rules[name], f"the header['params'][{name!r}]")
+    for name, value in header["attributes"].items():
+        if name not in cls.file_rules and (not re.fullmatch("[a-z][a-z0-9_]*_", name) or hasattr(cls, name)):
+            raise ValueError(f"the header['attributes'] has a field {name!r:.60}, which is not known")
+        check_fields(value, cls.file_rules.get(name, _OWN), f"the header['attributes'][{name!r}]")
+    needed = ("components_", "n_components_", "n_features_in_", "reconstruction_err_", "objective_", "device_")
+    lacking = [name for name in needed if name not in header["attributes"]]
+    if lacking:
+        raise ValueError(f"the header['attributes'] has no {lacking[0]!r}; it must have one")
+    named = sorted(array_names([header["params"], header["attributes"]]))
+    held = sorted(name for name in tensors if name.startswith(("params.", "attributes.")))
+    if named != held:
+        raise ValueError(
+            f"its header names the arrays {named!r:.200}, and it holds {held!r:.200}; they must be the same"
+        )
+
+
+def array_names(
+    value,  # of a header
+) -> Iterator[str]:
+    "Yield the names of the tensors that a packed value stands on."
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("tensor", "turned"):
+        yield next(iter(value.values()))
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from array_names(part)
+
+# %% ../nbs/06e_base.ipynb #b523e76b
+def check_loaded(
+    model: Factorisation,  # made of the parts of a file
+) -> None:
+    "Raise ValueError unless shapes, ranges and parameters fit each other."
+    k, m = model.n_components_, model.n_features_in_
+    check_tensors(
+        {"components_": to_tensor(model.components_)}, {"components_": TensorRule("k m", 0)}, {"k": k, "m": m}
+    )
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and len(names) != m:
+        raise ValueError(f"feature_names_in_ holds {len(names)} names; it must be {m}, as n_features_in_ says")
+    if model.fixed_components is not None:
+        F = to_tensor(model.fixed_components)
+        check_tensors({"fixed_components": F}, {"fixed_components": TensorRule("...", 0, dtypes=(F.dtype,))})
+    check_parameters(model, k, math.inf)
+
 # %% ../nbs/06e_base.ipynb #d9f052de
 def model_from_parts(
     cls,  # a subclass of `Factorisation`
-    header: dict,  # from `model_parts`
-    tensors: dict[str, Tensor],  # from `model_parts`
+    header: dict,  # from `model_parts`, perhaps damaged
+    tensors: dict[str, Tensor],  # from `model_parts`, perhaps among others
 ):  # a model of class `cls`
-    "Return a model of its parts."
+    "Return a model of its parts; raise ValueError that names the first one that is wrong."
+    check_model_header(cls, header, tensors)
     model = cls(**{k: unpack_value(v, tensors) for k, v in header["params"].items()})
     for name, value in header["attributes"].items():
         setattr(model, name, unpack_value(value, tensors))
+    check_loaded(model)
     return model
 
 # %% ../nbs/06e_base.ipynb #2c53f38c
@@ -624,6 +716,7 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
     "A fitted `X ~ W H`: weights for new rows, the way back, a score, a file."
 
     missing_values, fixed_components, n_init = None, None, 1  # unless they are parameters
+    file_rules = FILE_RULES  # what the parts of a file may be; a subclass adds its own
 
     def transform(
         self,
@@ -670,7 +763,11 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
         path: str | Path,  # of a file by `save`
     ) -> Factorisation:  # a model of this class
         "Load a model that `save` has saved."
-        return model_from_parts(cls, *read_tensors(path, cls.__name__))
+        header, tensors = read_tensors(path, cls.__name__)
+        with checking(path):
+            if others := [name for name in tensors if not name.startswith(("params.", "attributes."))]:
+                raise ValueError(f"it holds an array {others[0]!r:.60}, which is not known")
+            return model_from_parts(cls, header, tensors)
 
     @property
     def _n_features_out(self) -> int:

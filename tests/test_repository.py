@@ -20,6 +20,9 @@ NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpo
 MODULES = sorted(p.stem for p in (ROOT / "nmf_nb").glob("*.py") if p.stem not in ("__init__", "_modidx"))
 
 
+PUBLIC = {name for module in MODULES for name in importlib.import_module(f"nmf_nb.{module}").__all__}
+
+
 def cells(path):
     "The cells of a notebook as (type, source) pairs"
     return [(c["cell_type"], "".join(c["source"])) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
@@ -236,6 +239,9 @@ def test_style(path):
     assert any(kind == "markdown" and re.match(r"# .+\n\n> .+", source) for kind, source in cells(path)), "no title"
     for i, cell in enumerate(json.loads(raw)["cells"]):
         source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            for name in re.findall(r"\[`([\w.]+)`\]\([\w/.]+\.ipynb", source):
+                assert name not in PUBLIC, f"cell {i}: `{name}` in backticks links by itself, and not inside a link"
         if cell["cell_type"] == "code" and "nbdev_export(" not in source and not exported(source):
             some, everything = imports(source)
             mixed = "imports and other code; the site's build would run it, as every cell that imports"
