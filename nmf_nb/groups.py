@@ -24,18 +24,29 @@ __all__ = ['class_groups', 'group_sizes', 'read_date', 'read_times', 'number_bin
            'draws_note', 'time_order', 'topic_distances', 'topic_tree', 'leaf_order', 'classical_scaling', 'topic_map']
 
 # %% ../nbs/10a_groups.ipynb #ea548de9
+def _column(values) -> Series:
+    "Values as a column of one kind, if they share one."
+    from pandas import Series
+
+    try:
+        return Series(values).reset_index(drop=True).infer_objects()
+    except UnicodeError:  # half of a surrogate pair is no text to Arrow
+        return Series(values, dtype=object).reset_index(drop=True)
+
+
 def class_groups(
     values,  # n values of any kind, some may be missing; a pandas Categorical stays as it is
     missing: str | None = None,  # the class of documents without a value; None leaves them in no class
 ) -> Categorical:  # n values, of sorted categories
     "Put values into classes."
-    from pandas import Categorical, CategoricalDtype, Series
+    from pandas import Categorical, Index
 
-    values = Series(values).reset_index(drop=True).infer_objects()
-    if not isinstance(values.dtype, CategoricalDtype):
-        mixed = values.dtype == object  # lists, or numbers beside words, have no order
-        values = (values.map(str, na_action="ignore") if mixed else values).astype("category")
-    groups = Categorical(values)
+    values = _column(values)
+    if values.dtype == object:  # lists, or numbers beside words, have no order: they stand by their spelling
+        words = [str(value) if known else None for value, known in zip(values, values.notna())]
+        groups = Categorical(Index(words, dtype=object), Index(sorted(set(words) - {None}), dtype=object))
+    else:
+        groups = Categorical(values)
     if missing is None or not groups.isna().any():
         return groups
     return groups.add_categories(sorted({missing} - set(groups.categories))).fillna(missing)
@@ -69,7 +80,8 @@ def read_date(
             if hour and not _OFFSET.fullmatch(text[part.end(5) - 1 :]):
                 return np.datetime64("NaT")
             return np.datetime64(f"{year}-{int(month or 1):02}-{int(day or 1):02}T{int(hour or 0):02}{rest or ''}", "s")
-        for whole in (text, f"{text} 00:00", f"1 {text} 00:00"):  # a moment, a day, a month
+        dated = re.search(r"\b\d{4}\b", text)  # a day or a month has a whole year: "May 17" is neither
+        for whole in (text, f"{text} 00:00", f"1 {text} 00:00") if dated else (text,):
             if (mail := parsedate_tz(whole)) is not None:
                 return np.datetime64(datetime(*mail[:6]), "s")
         return np.datetime64(datetime.fromisoformat(text).replace(tzinfo=None), "s")
@@ -91,9 +103,9 @@ def read_times(
     values,  # n numbers, dates or texts, some may be missing; a pandas Categorical is read by its values
 ) -> np.ndarray:  # (n,) float64, or datetime64[s] by the clocks of their places; NaN or NaT where nothing is known
     "Read a column as numbers, or else as dates."
-    from pandas import DatetimeTZDtype, Series
+    from pandas import DatetimeTZDtype
 
-    values = Series(values).reset_index(drop=True).infer_objects()
+    values = _column(values)
     if values.dtype.kind in "iuf":
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         return np.where(np.isfinite(numbers), numbers, np.nan)
@@ -229,7 +241,7 @@ def columns_of(
         known = column.dropna()
         if tells_time(column):
             times.append(name)
-        elif column.dtype.kind not in "iufcM" and 2 <= known.map(str).nunique() <= min(40, len(known) / 2):
+        elif column.dtype.kind not in "iufcM" and 2 <= len(set(map(str, known))) <= min(40, len(known) / 2):
             classes.append(name)
     return times, classes
 
@@ -240,9 +252,7 @@ def meta_values(
     what: str = "by",  # the name of the argument, for errors
 ) -> Series:  # n values, with the column's name
     "Return a column of what is known of the documents, or the values given."
-    from pandas import Series
-
-    values = Series(by) if np.ndim(by) else meta[by] if by in meta else None
+    values = _column(by) if np.ndim(by) else meta[by] if by in meta else None
     if values is None:
         known = ", ".join(map(str, meta)) or "no column"
         raise ValueError(f"{what}={by!r}; it must be a column of meta_ ({known}) or a value for each document")
@@ -258,9 +268,7 @@ def groups_of(
     bins: int | None = None,  # at most so many bins; None is 20 of a time, and as many classes as there are
 ) -> Categorical:  # n values: bins of time or numbers, or classes
     "Put documents into bins of time or into classes, as their values ask for."
-    from pandas import Series
-
-    values = Series(values)
+    values = _column(values)
     axis = values.dtype.kind in "iufM" or tells_time(values)
     return time_bins(values, bins) if axis or bins is not None else class_groups(values)
 
