@@ -412,14 +412,16 @@ def topics_by(
     cluster=None,  # a column of `meta_`, or a value for each document: drawn whole; None draws documents
 ) -> DataFrame:  # one row for each group and topic: group, topic, share, low, high, label
     "Return the shares of the topics in groups of documents."
+    from pandas import DataFrame
+
     groups = groups_of(meta_values(tm.meta_, by), bins)
     clusters = None if cluster is None else meta_values(tm.meta_, cluster, "cluster")
     means = group_means(tm.doc_topics_, groups)
     low, high = group_intervals(tm.doc_topics_, groups, draws, 0, level, clusters)
-    long = [A.set_axis(tm.topics_.index, axis=1).rename_axis("group").stack() for A in (means, low, high)]
-    table = long[0].rename("share").to_frame().assign(low=long[1], high=long[2]).reset_index()
-    table.columns = ["group", "topic", *table.columns[2:]]
-    return table.assign(label=table["topic"].map(tm.topics_["label"]))
+    topics = tm.topics_.index
+    columns = {"group": means.index.repeat(len(topics)), "topic": np.tile(topics, len(means))}
+    columns |= {name: A.to_numpy().ravel() for name, A in {"share": means, "low": low, "high": high}.items()}
+    return DataFrame(columns).assign(label=lambda table: table["topic"].map(tm.topics_["label"]))
 
 # %% ../nbs/10b_view.ipynb #07c98d06
 def document_table(
