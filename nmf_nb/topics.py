@@ -618,10 +618,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         self,
         path: str | Path,  # of the HTML file, replaced if it exists
         title: str | None = None,  # of the page
+        cluster=None,  # a column of `meta_`, or a value for each document: drawn whole for bands over time
     ) -> None:
         "Write one HTML page that needs no network."
         check_is_fitted(self)
-        report(self, path, title)
+        report(self, path, title, cluster=cluster)
 
     def save(
         self,
