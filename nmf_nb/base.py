@@ -682,7 +682,7 @@ def array_names(
 
 # %% ../nbs/06e_base.ipynb #b523e76b
 def check_loaded(
-    model: Factorisation,  # made of the parts of a file
+    model,  # a `Factorisation` made of the parts of a file
 ) -> None:
     "Raise ValueError unless shapes, ranges and parameters fit each other."
     k, m = model.n_components_, model.n_features_in_

@@ -1,6 +1,7 @@
 """The repository is in step with itself: notebooks, package, README and site."""
 
 import ast
+import builtins
 import importlib
 import inspect
 import json
@@ -150,6 +151,32 @@ def test_public_names_are_documented(module):
                 known = {"self", "return", *options}  # docments does not read the comment of **options
                 bare = [a for a, d in docments(f, full=True).items() if a not in known and not d.docment]
                 assert not bare, f"{module}.{name}.{key}: no docment for {bare}"
+
+
+def names_bound(tree):
+    "The names that the statements of a cell bind"
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((a.asname or a.name).partition(".")[0] for a in node.names)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_annotations_are_known_where_documented(module):
+    "The site shows each signature below its cell, so its annotations name nothing that a later cell defines"
+    known = set(dir(builtins))
+    for kind, source in cells(next(p for p in NOTEBOOKS if module_of(p) == module)):
+        if kind == "code" and (exported(source) or imports(source)[0]):
+            tree = ast.parse(re.sub(r"^(#\||%|!).*$", "", source, flags=re.M))
+            known |= set(names_bound(tree))
+            for f in tree.body if exported(source) else ():
+                if isinstance(f, ast.FunctionDef) and not f.name.startswith("_"):
+                    written = [a.annotation for a in ast.walk(f.args) if isinstance(a, ast.arg)] + [f.returns]
+                    used = {x.id for a in written if a for x in ast.walk(a) if isinstance(x, ast.Name)}
+                    assert used <= known, f"{f.name}: {used - known}; say it in the comment instead"
 
 
 @pytest.mark.parametrize("module", MODULES)
