@@ -318,7 +318,12 @@ def topic_course(
         if v["kind"] == "time":
             low, high = (end.to_numpy().T for end in group_intervals(theta, v["groups"], cluster=cluster))
             parts = {"shares": _rounded(v["shares"]), "low": _rounded(low), "high": _rounded(high)}
-            return {"name": _clean(v["name"]), "columns": [_clean(c) for c in v["columns"]], "note": note, **parts}
+            return {
+                "name": _clean(v["name"]),
+                "columns": [_clean(c) for c in v["columns"]],
+                "note": _clean(note),
+                **parts,
+            }
     return None
 
 # %% ../nbs/12_report.ipynb #c633365f
