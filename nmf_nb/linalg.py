@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['pick_device', 'inner', 'gram', 'DataMatrix', 'DenseMatrix', 'Transposed', 'Blockwise', 'check_nonnegative',
-           'SparseMatrix', 'data_matrix', 'check_data_matrix', 'BlockDiagonal', 'rows_of', 'stack_rows', 'padded_rows',
-           'LowRankPlus', 'filled', 'observed_mean', 'scale_rows', 'with_values', 'sampled']
+__all__ = ['pick_device', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr', 'times', 'DataMatrix',
+           'DenseMatrix', 'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise', 'float_type',
+           'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'as_tensor', 'check_nonnegative', 'native_matrix',
+           'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows', 'LowRankPlus', 'filled',
+           'gap_places', 'with_gaps']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -70,9 +72,57 @@ def gram(
     "Return `A A^T`, added up in float64 over blocks of columns."
     return _Gram.apply(A, block)
 
+# %% ../nbs/00_linalg.ipynb #e7e5084c
+def csr_tensor(
+    crow: Tensor,  # (n+1,) where each row begins, and the end
+    cols: Tensor,  # (nnz,) column of each entry
+    values: Tensor,  # (nnz,)
+    shape: tuple[int, int],  # (n, m)
+    check: bool = True,  # whether to check that they fit together
+) -> Tensor:  # (n,m) CSR
+    "Build a CSR tensor; PyTorch's notice that these are in beta is left out."
+    index = torch.promote_types(crow.dtype, cols.dtype)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            arrays = crow.to(index), cols.to(index), values
+            return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=check)
+    except RuntimeError as error:
+        raise ValueError(f"V is not a valid sparse matrix: {error}") from None
+
+# %% ../nbs/00_linalg.ipynb #2aa80fda
+def places_of(
+    V: Tensor,  # (n,m) CSR
+) -> Tensor:  # (nnz,) int64, in order
+    "Return where the stored entries stand, counted row by row."
+    rows = torch.repeat_interleave(torch.arange(V.shape[0], device=V.device), V.crow_indices().diff())
+    return rows * V.shape[1] + V.col_indices()
+
+# %% ../nbs/00_linalg.ipynb #848598dc
+def csr_at(
+    places: Tensor,  # (nnz,) int64, counted row by row, in order, each once
+    values: Tensor,  # (nnz,)
+    shape: tuple[int, int],  # (n, m)
+) -> Tensor:  # (n,m) CSR
+    "Build a CSR tensor of entries at given places."
+    lengths = torch.bincount(places // shape[1], minlength=shape[0])
+    return csr_tensor(torch.cat([lengths[:1] * 0, lengths.cumsum(0)]), places % shape[1], values, shape)
+
+# %% ../nbs/00_linalg.ipynb #5d54561b
+def transposed_csr(
+    V: Tensor,  # (n,m) CSR
+) -> Tensor:  # (m,n) CSR
+    "Return the transpose by rows: `V` by columns is `V^T` by rows."
+    by_columns = V.to_sparse_csc()
+    parts = by_columns.ccol_indices(), by_columns.row_indices(), by_columns.values()
+    return csr_tensor(*parts, V.shape[::-1], check=False)
+
 # %% ../nbs/00_linalg.ipynb #8ff3a65f
-def _times(V: Tensor, B: Tensor) -> Tensor:
-    "`V B` for one matrix `B` or, folded into columns, for a batch of them."
+def times(
+    V: Tensor,  # (..., n, m) dense or (n,m) CSR
+    B: Tensor,  # (..., m, r)
+) -> Tensor:  # (..., n, r)
+    "Return `V B`; for a sparse `V`, the members of a batch are folded into columns."
     if V.layout is torch.strided:
         return V @ B
     if B.ndim == 2:
@@ -251,11 +301,11 @@ class _Stored(DataMatrix):
 
     def matmul(self, B) -> Tensor:
         "Return `V B`."
-        return self._zeroed.matmul(B) if self._own_gaps else _times(self.V, B)
+        return self._zeroed.matmul(B) if self._own_gaps else times(self.V, B)
 
     def transposed_matmul(self, C) -> Tensor:
         "Return `V^T C`."
-        return self._zeroed.transposed_matmul(C) if self._own_gaps else _times(self.Vt, C)
+        return self._zeroed.transposed_matmul(C) if self._own_gaps else times(self.Vt, C)
 
     def members(self, which) -> DataMatrix:
         "Return the data of one member of a batch, or of several: itself, unless each has gaps of its own."
@@ -307,7 +357,7 @@ class DenseMatrix(_Stored):
         | None = None,  # (n,m) bool: entries that are missing, stored as 0; (b,n,m) for gaps of each member
     ):
         self.V, self.values, self.hidden, self.gaps = V, V, hidden, hidden is not None
-        self.shape, self.dtype, self.device, self.is_sparse = tuple(V.shape[-2:]), V.dtype, V.device, False
+        self.shape, self.dtype, self.device = tuple(V.shape[-2:]), V.dtype, V.device
 
     @property
     def Vt(self) -> Tensor:  # (..., m, n)
@@ -374,11 +424,178 @@ class DenseMatrix(_Stored):
         kept = self.V != 0 if self.hidden is None else (self.V != 0) | self.hidden
         places = kept.flatten().nonzero()[:, 0]
         hidden = None if self.hidden is None else self.hidden.flatten()[places]
-        return SparseMatrix(_from_places(places, self.V.flatten()[places], self.shape), None, hidden)
+        return SparseMatrix(csr_at(places, self.V.flatten()[places], self.shape), None, hidden)
 
-    def double(self) -> DenseMatrix:  # (n,m)
-        "Return the data in float64."
-        return self.to(torch.float64)
+# %% ../nbs/00_linalg.ipynb #ca5392a0
+def block_diagonal(
+    V: Tensor,  # (n,m) CSR, the pattern
+    x: Tensor,  # (b,nnz) entries of each member
+) -> Tensor:  # (b n, b m) CSR
+    "Return the matrix with the members of a batch as blocks on its diagonal."
+    (b, nnz), (n, m) = x.shape, V.shape
+    member = torch.arange(b, device=V.device, dtype=torch.int64)[:, None]
+    crow = torch.cat([(V.crow_indices()[:-1] + member * nnz).ravel(), (member[-1] + 1) * nnz])
+    return csr_tensor(crow, (V.col_indices() + member * m).ravel(), x.ravel(), (b * n, b * m), check=False)
+
+# %% ../nbs/00_linalg.ipynb #b04a83b8
+class BlockDiagonal(DataMatrix):
+    "A batch of sparse matrices with one pattern, as the blocks of one block-diagonal matrix."
+
+    def __init__(
+        self,
+        V: SparseMatrix,  # (n,m) the pattern
+        x: Tensor,  # (b,nnz) entries of each member
+    ):
+        self.V, self.x = V, x
+        self.shape, self.dtype, self.device = V.shape, x.dtype, V.device
+
+    def square_norm(self) -> Tensor:  # (b,) float64
+        "Return the sum of the squared entries of each member."
+        return self.x.double().square().sum(-1)
+
+    def members(
+        self,
+        which: int | list[int],  # the place of one member, or those of several
+    ) -> DataMatrix:  # (n,m) for one, a batch for several
+        "Return some members."
+        if isinstance(which, int):
+            return self.V.with_values(self.x[which])
+        return BlockDiagonal(self.V, self.x[which])
+
+    @cached_property
+    def T(self) -> BlockDiagonal:  # members (m,n)
+        "The batch of transposed matrices."
+        return BlockDiagonal(self.V.T, self.x[:, self.V.order])
+
+    def matmul(
+        self,
+        B: Tensor,  # (b, m, r)
+    ) -> Tensor:  # (b, n, r)
+        "Return the product of each member."
+        b, (n, m) = len(self.x), self.V.shape
+        stacked = block_diagonal(self.V.V, self.x)
+        return (stacked @ B.expand(b, -1, -1).reshape(b * m, -1)).reshape(b, n, -1)
+
+    def transposed_matmul(
+        self,
+        C: Tensor,  # (b, n, r)
+    ) -> Tensor:  # (b, m, r)
+        "Return the product of the transpose of each member."
+        return self.T.matmul(C)
+
+# %% ../nbs/00_linalg.ipynb #5f4c75db
+class SparseMatrix(_Stored):
+    "Data by rows (CSR), and by columns where the transpose is asked for, with or without gaps."
+
+    def __init__(
+        self,
+        V: Tensor,  # (n,m) CSR, 0 or more
+        Vt: Tensor | Callable | None = None,  # (m,n) CSR, or what makes it when it is asked for; None: made from `V`
+        hidden: Tensor
+        | None = None,  # (nnz,) bool: stored entries that are missing, 0; (b,nnz) for gaps of each member
+        observed_only: bool = False,  # every entry that is not stored is missing
+    ):
+        self.V, self._Vt, self.hidden, self.observed_only = V, Vt, hidden, observed_only
+        self.full, self.gaps = observed_only, observed_only or hidden is not None
+        self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
+
+    def __repr__(self) -> str:
+        size = f"{self.shape[0]:,} x {self.shape[1]:,}, {self.values.numel():,} stored"
+        return f"SparseMatrix({size}, {self.dtype}, {self.device})"
+
+    @property
+    def values(self) -> Tensor:  # (nnz,)
+        "The stored entries."
+        return self.V.values()
+
+    @cached_property
+    def Vt(self) -> Tensor:  # (m,n)
+        "The transpose as a tensor."
+        return transposed_csr(self.V) if self._Vt is None else self._Vt() if callable(self._Vt) else self._Vt
+
+    @cached_property
+    def T(self) -> SparseMatrix:  # (m,n)
+        "The transposed data; the two share their tensors."
+        hidden = None if self.hidden is None else self.hidden[..., self.order]
+        return SparseMatrix(self.Vt, self.V, hidden, self.observed_only)
+
+    @cached_property
+    def row_index(self) -> Tensor:  # (nnz,)
+        "The row of each stored entry."
+        crow = self.V.crow_indices()
+        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.device), crow.diff())
+
+    @cached_property
+    def order(self) -> Tensor:  # (nnz,)
+        "Where the entries of the transpose stand in `values`."
+        return torch.argsort(self.V.col_indices(), stable=True)
+
+    def rows(
+        self,
+        at: slice,  # start and stop, 0 to n
+    ) -> SparseMatrix:  # (stop - start, m)
+        "Return some rows, nothing copied."
+        if (at.start, at.stop) == (0, self.shape[0]):
+            return self
+        crow = self.V.crow_indices()[at.start : at.stop + 1]
+        stored = slice(crow[0], crow[-1])
+        cols, values = self.V.col_indices()[stored], self.values[stored]
+        block = csr_tensor(crow - crow[0], cols, values, (len(crow) - 1, self.shape[1]), check=False)
+        return SparseMatrix(block, None, None if self.hidden is None else self.hidden[..., stored], self.observed_only)
+
+    def sampled(
+        self,
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+        block: int = 1 << 14,  # entries gathered at a time
+    ) -> Tensor:  # (..., nnz)
+        "Return the entries of `W H` where there are stored ones, equation (3); for a batch `block` at a time."
+        if W.ndim == 2 and H.ndim == 2:
+            return torch.sparse.sampled_addmm(self.V, W.contiguous(), H, beta=0.0).values()
+        Ht, pairs = H.mT.contiguous(), zip(self.row_index.split(block), self.V.col_indices().split(block))
+        return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
+
+    def with_values(
+        self,
+        x: Tensor,  # (..., nnz) new entries
+        gaps: bool = False,  # whether what is missing stays missing
+    ) -> SparseMatrix | BlockDiagonal:
+        "Return the matrix with entries `x` at the same places; the same gaps or none; a batch of them for a batch of `x`."
+        if x.ndim > 1:
+            return BlockDiagonal(self, x)
+        V, Vt = self.V, lambda: self.Vt
+        changed = csr_tensor(V.crow_indices(), V.col_indices(), x, self.shape, check=False)
+
+        def transposed():
+            return csr_tensor(Vt().crow_indices(), Vt().col_indices(), x[self.order], self.shape[::-1], check=False)
+
+        return SparseMatrix(changed, transposed, *((self.hidden, self.observed_only) if gaps else ()))
+
+    def _of_rows(self, s):
+        return s[..., self.row_index]
+
+    def _add(self, d):
+        return d.sum(-1, dtype=torch.float64)
+
+    _pieces = 1 << 22, -1
+
+    def to_dense(self) -> Tensor:  # (n,m)
+        "Return the entries, 0 where they are missing."
+        return self.V.to_dense()
+
+    def observed(self) -> Tensor:  # (n,m) or (1,m) bool
+        "Return which entries are observed."
+        if not self.gaps:
+            return torch.ones(1, self.shape[1], dtype=torch.bool, device=self.device)
+        marks = (
+            torch.ones_like(self.values) if self.hidden is None else (self.hidden != self.observed_only).to(self.dtype)
+        )
+        marked = self.with_values(marks).to_dense() > 0
+        return marked if self.observed_only else ~marked
+
+    def to_csr(self) -> SparseMatrix:  # (n,m)
+        "Return itself."
+        return self
 
 # %% ../nbs/00_linalg.ipynb #382723a0
 class Transposed(DataMatrix):
@@ -448,86 +665,81 @@ class Blockwise(DataMatrix):
         "Yield all rows in order, some at a time."
         return ((at, self.change(at, block)) for at, block in self.of.blocks(rows))
 
-# %% ../nbs/00_linalg.ipynb #e7e5084c
-def _csr(indptr, indices, values, shape, check: bool = True) -> Tensor:
-    "Build a CSR tensor, its invariants checked, PyTorch's beta notice left out."
-    index = torch.promote_types(indptr.dtype, indices.dtype)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            arrays = indptr.to(index), indices.to(index), values
-            return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=check)
-    except RuntimeError as error:
-        raise ValueError(f"V is not a valid sparse matrix: {error}") from None
-
-# %% ../nbs/00_linalg.ipynb #848598dc
-def _from_places(places: Tensor, values: Tensor, shape) -> Tensor:
-    "A CSR tensor of values at places counted row by row, in order."
-    rows, zero = places // shape[1], places.new_zeros(1)
-    return _csr(torch.cat([zero, torch.bincount(rows, minlength=shape[0]).cumsum(0)]), places % shape[1], values, shape)
-
 # %% ../nbs/00_linalg.ipynb #a776f439
-def _float_type(kind: str, itemsize: int) -> torch.dtype:
-    "float64 for float64, integers and booleans; float32 for float32 and half precision."
+def float_type(
+    kind: str,  # numpy's letter: b, i, u, f, ...
+    size: int,  # bytes
+) -> torch.dtype:  # torch.float32 or torch.float64
+    "Return float64 for float64, integers and booleans, float32 for float32 and half precision."
     if kind not in "biuf":
         raise TypeError(f"V holds data of kind {kind!r}; NMF needs numbers: integers, booleans or floats")
-    return torch.float32 if kind == "f" and itemsize < 8 else torch.float64
-
-# %% ../nbs/00_linalg.ipynb #690e7eab
-def _borrow(a: np.ndarray) -> Tensor:
-    "A tensor that shares the array's memory; we only read, so a read-only array is welcome."
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writ")
-        return torch.from_numpy(a.copy() if min(a.strides, default=0) < 0 else np.ascontiguousarray(a))
+    return torch.float32 if kind == "f" and size < 8 else torch.float64
 
 # %% ../nbs/00_linalg.ipynb #cc076f82
-def _check_shape(shape) -> None:
+def check_shape(
+    shape: tuple,  # of the data
+) -> None:
     "Raise ValueError unless the shape is that of a matrix with entries."
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"V has shape {tuple(shape)}; NMF needs a matrix with at least one row and one column")
 
+# %% ../nbs/00_linalg.ipynb #690e7eab
+def borrowed(
+    a: np.ndarray,  # any; it is only read, so a read-only array is welcome
+) -> Tensor:  # of the same memory, where PyTorch can
+    "Return an array as a tensor."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ")
+        return torch.from_numpy(a.copy() if min(a.strides, default=0) < 0 else np.ascontiguousarray(a))
+
 # %% ../nbs/00_linalg.ipynb #99c0f11c
-def _from_scipy(X) -> Tensor:
-    "A scipy sparse matrix or array as a CSR tensor, duplicates added, the original untouched."
-    _check_shape(X.shape)
-    dtype = _float_type(X.dtype.kind, X.dtype.itemsize)
+def from_scipy(
+    X,  # (n,m) scipy sparse matrix or array
+) -> Tensor:  # (n,m) CSR
+    "Return a scipy matrix as a CSR tensor, duplicates added, the original untouched."
+    check_shape(X.shape)
+    dtype = float_type(X.dtype.kind, X.dtype.itemsize)
     X = sp.csr_array(X) if X.format == "csr" else X.tocsr()
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     values = X.data.astype(np.float32 if dtype is torch.float32 else np.float64, copy=False)
-    return _csr(*map(_borrow, (X.indptr, X.indices, values)), X.shape)
+    return csr_tensor(*map(borrowed, (X.indptr, X.indices, values)), X.shape)
 
 # %% ../nbs/00_linalg.ipynb #2052822c
-def _from_torch(X: Tensor) -> Tensor:
-    "A torch tensor, dense, CSR, CSC or COO, as a dense or CSR tensor of a type we compute in."
+def from_torch(
+    X: Tensor,  # (n,m) dense, CSR, CSC or COO
+) -> Tensor:  # (n,m) dense or CSR
+    "Return a tensor in a layout and a type that we compute in."
     layouts = (torch.strided, torch.sparse_csr, torch.sparse_csc, torch.sparse_coo)
     if X.dtype.is_complex or X.is_quantized or X.layout not in layouts:
         raise TypeError(
             f"V is a tensor of dtype {X.dtype} and layout {X.layout}; give real numbers, dense, CSR, CSC or COO"
         )
-    _check_shape(X.shape)
+    check_shape(X.shape)
     X = X.detach().resolve_neg()
     if X.layout is not torch.strided:
         X = X.coalesce() if X.layout is torch.sparse_coo else X
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             X = X.to_sparse_csr()
-    return X.to(_float_type("f" if X.dtype.is_floating_point else "i", X.dtype.itemsize))
+    return X.to(float_type("f" if X.dtype.is_floating_point else "i", X.dtype.itemsize))
 
 # %% ../nbs/00_linalg.ipynb #873303f2
-def _as_tensor(X) -> Tensor:
-    "Any matrix we know as a dense or CSR tensor."
+def as_tensor(
+    X,  # (n,m) whatever a user has: an array, a list of lists, a frame, a scipy matrix or a tensor
+) -> Tensor:  # (n,m) dense or CSR
+    "Return a matrix of any kind that we know as a tensor."
     if torch.is_tensor(X):
-        return _from_torch(X)
+        return from_torch(X)
     if sp.issparse(X):
-        return _from_scipy(X)
+        return from_scipy(X)
     X = np.asarray(X)
     if X.dtype.kind == "O" and all(isinstance(x, Real) for x in X.flat):  # a frame of mixed number types
         X = X.astype(np.float64)
-    _check_shape(X.shape)
-    dtype = np.float32 if _float_type(X.dtype.kind, X.dtype.itemsize) is torch.float32 else np.float64
-    return _borrow(X.astype(dtype, copy=False))
+    check_shape(X.shape)
+    dtype = np.float32 if float_type(X.dtype.kind, X.dtype.itemsize) is torch.float32 else np.float64
+    return borrowed(X.astype(dtype, copy=False))
 
 # %% ../nbs/00_linalg.ipynb #961cb4db
 def check_nonnegative(
@@ -544,133 +756,14 @@ def check_nonnegative(
             "clip or shift negative data, and drop or fill what is missing"
         )
 
-# %% ../nbs/00_linalg.ipynb #5d54561b
-def _transposed(V: Tensor) -> Tensor:
-    "The transpose of a CSR tensor by rows: V by columns is V^T by rows."
-    Vc = V.to_sparse_csc()
-    return _csr(Vc.ccol_indices(), Vc.row_indices(), Vc.values(), V.shape[::-1], check=False)
-
-# %% ../nbs/00_linalg.ipynb #5f4c75db
-class SparseMatrix(_Stored):
-    "Data by rows (CSR), and by columns where the transpose is asked for, with or without gaps."
-
-    def __init__(
-        self,
-        V: Tensor,  # (n,m) CSR, 0 or more
-        Vt: Tensor | Callable | None = None,  # (m,n) CSR, or what makes it when it is asked for; None: made from `V`
-        hidden: Tensor
-        | None = None,  # (nnz,) bool: stored entries that are missing, 0; (b,nnz) for gaps of each member
-        observed_only: bool = False,  # every entry that is not stored is missing
-    ):
-        self.V, self._Vt, self.hidden, self.observed_only = V, Vt, hidden, observed_only
-        self.full, self.gaps, self.is_sparse = observed_only, observed_only or hidden is not None, True
-        self.shape, self.dtype, self.device = tuple(V.shape), V.dtype, V.device
-
-    def __repr__(self) -> str:
-        size = f"{self.shape[0]:,} x {self.shape[1]:,}, {self.values.numel():,} stored"
-        return f"SparseMatrix({size}, {self.dtype}, {self.device})"
-
-    @property
-    def values(self) -> Tensor:  # (nnz,)
-        "The stored entries."
-        return self.V.values()
-
-    @cached_property
-    def Vt(self) -> Tensor:  # (m,n)
-        "The transpose as a tensor."
-        return _transposed(self.V) if self._Vt is None else self._Vt() if callable(self._Vt) else self._Vt
-
-    @cached_property
-    def T(self) -> SparseMatrix:  # (m,n)
-        "The transposed data; the two share their tensors."
-        hidden = None if self.hidden is None else self.hidden[..., self.order]
-        return SparseMatrix(self.Vt, self.V, hidden, self.observed_only)
-
-    @cached_property
-    def row_index(self) -> Tensor:  # (nnz,)
-        "The row of each stored entry."
-        crow = self.V.crow_indices()
-        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.device), crow.diff())
-
-    @cached_property
-    def order(self) -> Tensor:  # (nnz,)
-        "Where the entries of the transpose stand in `values`."
-        return torch.argsort(self.V.col_indices(), stable=True)
-
-    def rows(
-        self,
-        at: slice,  # start and stop, 0 to n
-    ) -> SparseMatrix:  # (stop - start, m)
-        "Return some rows, nothing copied."
-        if (at.start, at.stop) == (0, self.shape[0]):
-            return self
-        crow = self.V.crow_indices()[at.start : at.stop + 1]
-        stored = slice(crow[0], crow[-1])
-        cols, values = self.V.col_indices()[stored], self.values[stored]
-        block = _csr(crow - crow[0], cols, values, (len(crow) - 1, self.shape[1]), check=False)
-        return SparseMatrix(block, None, None if self.hidden is None else self.hidden[..., stored], self.observed_only)
-
-    def sampled(
-        self,
-        W: Tensor,  # (..., n, k)
-        H: Tensor,  # (..., k, m)
-        block: int = 1 << 14,  # entries gathered at a time
-    ) -> Tensor:  # (..., nnz)
-        "Return the entries of `W H` where there are stored ones, equation (3); for a batch `block` at a time."
-        if W.ndim == 2 and H.ndim == 2:
-            return torch.sparse.sampled_addmm(self.V, W.contiguous(), H, beta=0.0).values()
-        Ht, pairs = H.mT.contiguous(), zip(self.row_index.split(block), self.V.col_indices().split(block))
-        return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
-
-    def with_values(
-        self,
-        x: Tensor,  # (..., nnz) new entries
-        gaps: bool = False,  # whether what is missing stays missing
-    ) -> SparseMatrix | BlockDiagonal:
-        "Return the matrix with entries `x` at the same places; the same gaps or none; a batch of them for a batch of `x`."
-        if x.ndim > 1:
-            return BlockDiagonal(self, x)
-        V, Vt = self.V, lambda: self.Vt
-        changed = _csr(V.crow_indices(), V.col_indices(), x, self.shape, check=False)
-
-        def transposed():
-            return _csr(Vt().crow_indices(), Vt().col_indices(), x[self.order], self.shape[::-1], check=False)
-
-        return SparseMatrix(changed, transposed, *((self.hidden, self.observed_only) if gaps else ()))
-
-    def _of_rows(self, s):
-        return s[..., self.row_index]
-
-    def _add(self, d):
-        return d.sum(-1, dtype=torch.float64)
-
-    _pieces = 1 << 22, -1
-
-    def to_dense(self) -> Tensor:  # (n,m)
-        "Return the entries, 0 where they are missing."
-        return self.V.to_dense()
-
-    def observed(self) -> Tensor:  # (n,m) or (1,m) bool
-        "Return which entries are observed."
-        if not self.gaps:
-            return torch.ones(1, self.shape[1], dtype=torch.bool, device=self.device)
-        marks = (
-            torch.ones_like(self.values) if self.hidden is None else (self.hidden != self.observed_only).to(self.dtype)
-        )
-        marked = self.with_values(marks).to_dense() > 0
-        return marked if self.observed_only else ~marked
-
-    def to_csr(self) -> SparseMatrix:  # (n,m)
-        "Return itself."
-        return self
-
-    def double(self) -> SparseMatrix:  # (n,m)
-        "Return the data in float64."
-        return self.to(torch.float64)
-
 # %% ../nbs/00_linalg.ipynb #f2180c55
-def _native(V: Tensor, hidden: Tensor | None = None, observed_only: bool = False, name: str = "V") -> DataMatrix:
-    "The data matrix of a tensor, its entries checked."
+def native_matrix(
+    V: Tensor,  # (n,m) dense or CSR
+    hidden: Tensor | None = None,  # bool, in the shape of the stored entries: which are missing
+    observed_only: bool = False,  # CSR: what is not stored is missing
+    name: str = "V",  # what to call it in an error
+) -> DenseMatrix | SparseMatrix:  # of the tensor itself
+    "Return the data matrix of a tensor, its entries checked."
     check_nonnegative(V.values() if V.layout is torch.sparse_csr else V, name)
     return DenseMatrix(V, hidden) if V.layout is torch.strided else SparseMatrix(V, None, hidden, observed_only)
 
@@ -684,116 +777,60 @@ def data_matrix(
 ) -> DataMatrix:  # on the device
     "Check `X` and move it to the device as a `DataMatrix`; sparse stays sparse."
     if isinstance(X, DataMatrix):
-        return _own_kind(X, device, dtype, missing, name)
-    V = _as_tensor(X).to(device=pick_device(device), dtype=dtype)
-    return _native(V, name=name) if missing is None else _with_gaps(V, missing, name)
+        check_data_matrix(X, device, missing, name)
+        return X if dtype is None else X.to(dtype)
+    V = as_tensor(X).to(device=pick_device(device), dtype=dtype)
+    return native_matrix(V, name=name) if missing is None else with_gaps(V, missing, name)
+
+# %% ../nbs/00_linalg.ipynb #609e601f
+def check_block(
+    V: DataMatrix,  # (n,m) data of any kind
+    at: slice,  # which rows
+    block: DataMatrix,  # (stop - start, m) what it gives for them
+    start: int,  # where they have to begin
+    name: str = "V",  # what to call it in an error
+) -> None:
+    "Raise unless rows of a data matrix are what it says of itself."
+    kind = type(V).__name__
+    if not isinstance(block, (DenseMatrix, SparseMatrix)):
+        raise TypeError(f"{kind}.rows gives a {type(block).__name__}; it must give a DenseMatrix or a SparseMatrix")
+    there = block.shape, block.dtype, block.device.type
+    said = (at.stop - at.start, V.shape[1]), V.dtype, torch.device(V.device).type
+    if there != said or at.start != start:
+        raise ValueError(f"{kind}.rows gives {there} for the rows from {at.start} to {at.stop}; it must give {said}")
+    wrong = {
+        "full": V.full and not block.full,
+        "gaps": block.gaps and not V.gaps,
+        "observed_only": block.observed_only != V.observed_only and not (V.observed_only and block.full),
+    }
+    for attribute in (a for a, bad in wrong.items() if bad):
+        raise ValueError(f"{kind}.{attribute} is {getattr(V, attribute)}, and its rows from {at.start} are otherwise")
+    check_nonnegative(block.values, name)
 
 # %% ../nbs/00_linalg.ipynb #2a0a4645
 def check_data_matrix(
     V: DataMatrix,  # (n,m) data of any kind
+    device: str | torch.device = "auto",  # where it is wanted
+    missing=None,  # a mask, which only data of other kinds takes
     name: str = "V",  # what to call it in an error
 ) -> None:
     "Raise unless a data matrix keeps what the table promises, and its entries are finite and 0 or more."
     kind, lacks = type(V).__name__, [a for a in ("shape", "dtype", "device") if not hasattr(V, a)]
     if lacks:
         raise TypeError(f"{name} is a {kind} without {' and '.join(lacks)}; set them in its __init__")
-    _check_shape(V.shape)
+    check_shape(V.shape)
     if V.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} is a {kind} of dtype {V.dtype}; it must be torch.float32 or torch.float64")
-    seen, device = 0, torch.device(V.device)
+    if missing is not None:
+        raise ValueError(f"{name} is a {kind}, which says itself what is missing; leave missing=None")
+    if not (isinstance(device, str) and device == "auto") and pick_device(device).type != torch.device(V.device).type:
+        raise ValueError(f"{name} is on {V.device}, and device={str(device)!r}; give the same, or 'auto'")
+    seen = 0
     for at, block in V.blocks():
-        if not isinstance(block, (DenseMatrix, SparseMatrix)):
-            raise TypeError(f"{kind}.rows gives a {type(block).__name__}; it must give a DenseMatrix or a SparseMatrix")
-        there, said = (
-            (block.shape, block.dtype, block.device.type),
-            ((at.stop - at.start, V.shape[1]), V.dtype, device.type),
-        )
-        if there != said or at.start != seen:
-            raise ValueError(
-                f"{kind}.rows gives {there} for the rows from {at.start} to {at.stop}; it must give {said}"
-            )
-        wrong = [
-            a
-            for a, bad in (
-                ("full", V.full and not block.full),
-                ("gaps", block.gaps and not V.gaps),
-                ("observed_only", V.observed_only and not block.full or block.observed_only and not V.observed_only),
-            )
-            if bad
-        ]
-        if wrong:
-            raise ValueError(f"{kind}.{wrong[0]} is {getattr(V, wrong[0])}, and its rows from {at.start} are otherwise")
-        check_nonnegative(block.values, name)
+        check_block(V, at, block, seen, name)
         seen = at.stop
     if seen != V.shape[0]:
         raise ValueError(f"{kind}.blocks ends after {seen} rows of {V.shape[0]}; it must give all, in order")
-
-# %% ../nbs/00_linalg.ipynb #2fe5e830
-def _own_kind(V: DataMatrix, device, dtype: torch.dtype | None, missing, name: str) -> DataMatrix:
-    "A data matrix as it is, checked, in the type that is asked for."
-    if missing is not None:
-        raise ValueError(f"{name} is a {type(V).__name__}, which says itself what is missing; leave missing=None")
-    check_data_matrix(V, name)
-    if not (isinstance(device, str) and device == "auto") and pick_device(device).type != torch.device(V.device).type:
-        raise ValueError(f"{name} is on {V.device}, and device={str(device)!r}; give the same, or 'auto'")
-    return V if dtype is None else V.to(dtype)
-
-# %% ../nbs/00_linalg.ipynb #b04a83b8
-class BlockDiagonal(DataMatrix):
-    "A batch of sparse matrices with one pattern, as the blocks of one block-diagonal matrix."
-
-    def __init__(
-        self,
-        V: SparseMatrix,  # (n,m) the pattern
-        x: Tensor,  # (b,nnz) entries of each member
-    ):
-        self.V, self.x = V, x
-        self.shape, self.dtype, self.device = V.shape, x.dtype, V.device
-
-    def square_norm(self) -> Tensor:  # (b,) float64
-        "Return the sum of the squared entries of each member."
-        return self.x.double().square().sum(-1)
-
-    def members(
-        self,
-        which: int | list[int],  # the place of one member, or those of several
-    ) -> DataMatrix:  # (n,m) for one, a batch for several
-        "Return some members."
-        if isinstance(which, int):
-            return self.V.with_values(self.x[which])
-        return BlockDiagonal(self.V, self.x[which])
-
-    @cached_property
-    def T(self) -> BlockDiagonal:  # members (m,n)
-        "The batch of transposed matrices."
-        return BlockDiagonal(self.V.T, self.x[:, self.V.order])
-
-    def matmul(
-        self,
-        B: Tensor,  # (b, m, r)
-    ) -> Tensor:  # (b, n, r)
-        "Return the product of each member."
-        (b, nnz), (n, m), C = self.x.shape, self.V.shape, self.V.V
-        member = torch.arange(b, device=C.device, dtype=torch.int64)[:, None]
-        crow = torch.cat([(C.crow_indices()[:-1] + member * nnz).ravel(), (member[-1] + 1) * nnz])
-        cols = (C.col_indices() + member * m).ravel()
-        stacked = _csr(crow, cols, self.x.ravel(), (b * n, b * m), check=False)
-        return (stacked @ B.expand(b, -1, -1).reshape(b * m, -1)).reshape(b, n, -1)
-
-    def transposed_matmul(
-        self,
-        C: Tensor,  # (b, n, r)
-    ) -> Tensor:  # (b, m, r)
-        "Return the product of the transpose of each member."
-        return self.T.matmul(C)
-
-# %% ../nbs/00_linalg.ipynb #b371ce7e
-def rows_of(
-    V: DataMatrix,  # (n,m) data
-    rows: slice,  # start and stop
-) -> DataMatrix:  # (stop - start, m), nothing copied
-    "Return some rows of `V`."
-    return V.rows(rows)
 
 # %% ../nbs/00_linalg.ipynb #5969299c
 def stack_rows(
@@ -815,7 +852,7 @@ def stack_rows(
         return DenseMatrix(values, hidden)
     lengths = torch.cat([block.V.crow_indices().diff() for block in blocks])
     crow, cols = torch.cat([lengths[:1] * 0, lengths.cumsum(0)]), torch.cat([block.V.col_indices() for block in blocks])
-    stacked = _csr(crow, cols, values, (len(lengths), blocks[0].shape[1]), check=False)
+    stacked = csr_tensor(crow, cols, values, (len(lengths), blocks[0].shape[1]), check=False)
     return SparseMatrix(stacked, None, hidden, blocks[0].observed_only)
 
 # %% ../nbs/00_linalg.ipynb #f20036e7
@@ -884,17 +921,14 @@ def filled(
         return LowRankPlus(V.map(lambda v, x: v - x, W, H), W, H)
     return V.map(lambda v, x: v, W, H) if V.gaps else V
 
-# %% ../nbs/00_linalg.ipynb #2aa80fda
-def _places(V: Tensor) -> Tensor:
-    "Where the stored entries of a CSR tensor stand, counted row by row."
-    rows = torch.repeat_interleave(torch.arange(V.shape[0], device=V.device), V.crow_indices().diff())
-    return rows * V.shape[1] + V.col_indices()
-
 # %% ../nbs/00_linalg.ipynb #20aea599
-def _gaps(V: Tensor, missing) -> Tensor:
-    "The places of the missing entries, in order, each once."
+def gap_places(
+    V: Tensor,  # (n,m) dense or CSR
+    missing,  # (n,m) bool mask, dense or sparse; or "nan"
+) -> Tensor:  # int64, counted row by row, in order, each once
+    "Return the places of the missing entries."
     if isinstance(missing, str) and missing == "nan":
-        return _places(V)[V.values().isnan()] if V.layout is torch.sparse_csr else V.isnan().flatten().nonzero()[:, 0]
+        return places_of(V)[V.values().isnan()] if V.layout is torch.sparse_csr else V.isnan().flatten().nonzero()[:, 0]
     if torch.is_tensor(missing) and missing.layout is torch.strided:
         missing = missing.numpy(force=True)
     mask = missing if torch.is_tensor(missing) or sp.issparse(missing) else np.asarray(missing)
@@ -911,57 +945,28 @@ def _gaps(V: Tensor, missing) -> Tensor:
     return torch.unique(rows * V.shape[1] + cols).to(V.device)
 
 # %% ../nbs/00_linalg.ipynb #2fe90880
-def _with_gaps(V: Tensor, missing, name: str) -> DataMatrix:
-    "The data matrix of `V` without the entries that `missing` names."
+def with_gaps(
+    V: Tensor,  # (n,m) dense or CSR
+    missing,  # (n,m) bool mask, dense or sparse; "nan"; "unstored" for a CSR `V`
+    name: str = "V",  # what to call it in an error
+) -> DenseMatrix | SparseMatrix:  # sparse where most entries are missing
+    "Return the data matrix of `V` without the entries that `missing` names."
     sparse, (n, m) = V.layout is torch.sparse_csr, V.shape
     if isinstance(missing, str) and missing == "unstored":
         if not sparse:
             raise ValueError("missing='unstored' needs sparse data; give a boolean mask, or 'nan'")
-        return _native(V, observed_only=True, name=name)
-    gaps = _gaps(V, missing)
+        return native_matrix(V, observed_only=True, name=name)
+    gaps = gap_places(V, missing)
     if not sparse and 2 * len(gaps) <= n * m:
         hidden = torch.zeros(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, True).view(n, m)
-        return _native(V.masked_fill(hidden, 0.0), hidden, name=name)
-    stored, values = (_places(V), V.values()) if sparse else (torch.arange(n * m, device=V.device), V.flatten())
+        return native_matrix(V.masked_fill(hidden, 0.0), hidden, name=name)
+    stored, values = (places_of(V), V.values()) if sparse else (torch.arange(n * m, device=V.device), V.flatten())
     kept = ~torch.isin(stored, gaps)
     stored, values = stored[kept], values[kept]
     if 2 * len(gaps) <= n * m:
         places, order = torch.cat([stored, gaps]).sort()
         values = torch.cat([values, values.new_zeros(len(gaps))])[order]
-        return _native(_from_places(places, values, (n, m)), hidden=order >= len(stored), name=name)
+        return native_matrix(csr_at(places, values, (n, m)), hidden=order >= len(stored), name=name)
     places = torch.ones(n * m, dtype=torch.bool, device=V.device).index_fill_(0, gaps, False).nonzero()[:, 0]
     values = values.new_zeros(len(places)).index_put_((torch.searchsorted(places, stored),), values)
-    return _native(_from_places(places, values, (n, m)), observed_only=True, name=name)
-
-# %% ../nbs/00_linalg.ipynb #d5b4c3bf
-def observed_mean(
-    V: DataMatrix,  # (n,m) data
-    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
-) -> float:  # 0 or more
-    "Return the mean of the entries that are not missing."
-    return V.mean(row_weight).item()
-
-# %% ../nbs/00_linalg.ipynb #4e7cd2c5
-def scale_rows(
-    V: DataMatrix,  # (n,m) data
-    s: Tensor,  # (n,) 0 or more
-) -> DataMatrix:  # (n,m) row i times s[i]
-    "Return `V` with its rows multiplied by `s`."
-    return V.scaled(s)
-
-
-def with_values(
-    V: DataMatrix,  # (n,m) data
-    x: Tensor,  # (..., nnz) or (..., n, m)
-) -> DataMatrix:
-    "Return `V` with the values `x` at its stored entries."
-    return V.with_values(x)
-
-
-def sampled(
-    V: DataMatrix,  # (n,m) data
-    W: Tensor,  # (..., n, k)
-    H: Tensor,  # (..., k, m)
-) -> Tensor:  # (..., nnz) or (..., n, m)
-    "Return the values of `W H` at the stored entries of `V`."
-    return V.sampled(W, H)
+    return native_matrix(csr_at(places, values, (n, m)), observed_only=True, name=name)

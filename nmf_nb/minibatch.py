@@ -30,7 +30,7 @@ from .exchange import improve
 from .files import one_of, real_number, string, whole_number
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
-from .linalg import DataMatrix, gram, inner, rows_of
+from .linalg import DataMatrix, gram, inner
 from .divergence import pull_push_H
 from .mu import mu_exponent, mu_step, mu_step_H
 from .problem import Units, make_problem, measure
@@ -189,7 +189,7 @@ def _cut(V: DataMatrix, size: int) -> list[_Batch]:
     "The data in batches."
     starts = range(0, V.shape[0], size)
     slices = [slice(i, min(i + size, V.shape[0])) for i in starts]
-    return [_Batch(rows_of(V, rows), rows) for rows in slices]
+    return [_Batch(V.rows(rows), rows) for rows in slices]
 
 
 def _read(model, pieces: Iterable, units: Units) -> Iterator[_Batch]:
