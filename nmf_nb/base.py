@@ -37,16 +37,16 @@ from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_nonnegative, data_matrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
-from .train import Fit, Look, Progress, fit
+from .train import Fit, Look, Progress, fit, warn_user
 from .weights import solve_rows
 
 # %% auto #0
 __all__ = ['FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of',
-           'warn_user', 'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start',
-           'fixed_first', 'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member',
-           'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows',
-           'pack_value', 'unpack_value', 'model_parts', 'check_model_header', 'array_names', 'check_loaded',
-           'model_from_parts', 'Factorisation']
+           'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
+           'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member', 'history_records',
+           'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value',
+           'unpack_value', 'model_parts', 'check_model_header', 'array_names', 'check_loaded', 'model_from_parts',
+           'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -121,17 +121,6 @@ def seed_of(
     if isinstance(random_state, Integral) and not isinstance(random_state, bool) and 0 <= random_state < 2**32:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
-
-# %% ../nbs/06e_base.ipynb #33980cc2
-def warn_user(
-    message: str,  # what to say
-    category: type = UserWarning,  # of the warning
-) -> None:
-    "Warn, pointing at the nearest line outside this package and scikit-learn."
-    frame, level = sys._getframe(1), 2
-    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in ("nmf_nb", "sklearn", "contextlib"):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
 
 # %% ../nbs/06e_base.ipynb #13b95650
 def output_like(

@@ -12,11 +12,12 @@ import numpy as np
 from sklearn.callback import with_callbacks
 
 from .base import FILE_RULES, Factorisation, Solver, best_weights, check_choice, check_flag, check_parameters
-from .base import count_components, fit_factors, read_data, read_factor, warn_user
+from .base import count_components, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
 from .mu import mu_step
+from .train import warn_user
 
 # %% auto #0
 __all__ = ['SOLVERS', 'find_solver', 'NMF', 'non_negative_factorization']

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,8 +31,8 @@ from .state import State, members, stacked
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'small_residual',
            'enough_steps', 'enough_time', 'first_reason', 'of_members', 'Varied', 'Part', 'split', 'Fit', 'Run',
-           'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html', 'in_notebook',
-           'Progress']
+           'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html',
+           'in_notebook', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -347,6 +348,17 @@ class Run:
         steps = [own[-1].step for own in self.own]
         return Fit(self.state(parts), self.history, reason, steps[0] if self.single else steps)
 
+# %% ../nbs/06_train.ipynb #b8b48be9
+def warn_user(
+    message: str,  # what to say
+    category: type = UserWarning,  # of the warning
+) -> None:
+    "Warn, pointing at the nearest line outside this package and scikit-learn."
+    frame, level = sys._getframe(1), 2
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in ("nmf_nb", "sklearn", "contextlib"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
 # %% ../nbs/06_train.ipynb #08f4366c
 def warn_unless_converged(
     result: Fit,  # from `fit`
@@ -359,14 +371,14 @@ def warn_unless_converged(
     where = f"the objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
     if result.reason == "interrupt":
         text = f"interrupted after {now.step} steps: the objective is {f2:.6g}; these factors are kept"
-        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        warn_user(text, ConvergenceWarning)
     elif result.reason in ("max_iter", "time") and (tol or kkt_tol):
         limit = "Maximum number of iterations" if result.reason == "max_iter" else "Maximum time"
         what = f"{limit} {(now.passes or now.step) if result.reason == 'max_iter' else ''}".strip()
         fell = f"{(f1 - f2) / max(abs(f0), 1e-300):.1e} of its start in the last {now.step - before.step}"
         remedy = f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
         text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
-        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        warn_user(text, ConvergenceWarning)
 
 # %% ../nbs/06_train.ipynb #9672a92c
 def fit(

@@ -1,8 +1,10 @@
 """The estimators in a user's code, where the import is all that changes."""
 
 import copy
+import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -417,3 +419,148 @@ def test_ctrl_c_in_a_later_pass(X, ctrl_c):
     assert model.n_steps_ == 32 and model.n_iter_ == 4
     assert [row["rows"] for row in model.history_] == [90, 90, 90, 50] and np.isfinite(model.objective_)
     check_kept(model, X)
+
+
+def fitted(model):
+    "All that a fit sets"
+    return {key: value for key, value in vars(model).items() if key.endswith("_")}
+
+
+def check_same(before, model):
+    after = fitted(model)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        np.testing.assert_array_equal(after[key], value)
+
+
+def stop_at_the_third_look(watcher):
+    if len(watcher.models) == 3:
+        raise RuntimeError("stopped")
+
+
+BAD = {
+    "negative": lambda: -np.ones((9, 5)),
+    "not a number": lambda: np.full((9, 5), np.nan),
+    "empty": lambda: np.ones((9, 0)),
+    "a frame with a negative number": lambda: pd.DataFrame(-np.ones((9, 5)), columns=list("vwxyz")),
+}
+
+
+@pytest.mark.parametrize("name", ["NMF"])
+@pytest.mark.parametrize("bad", BAD)
+def test_a_refit_that_fails_keeps_the_old_fit(ours, X, bad):
+    "Whole, width and names of the columns included"
+    model = ours(n_components=3).fit(pd.DataFrame(X).rename(columns="c{}".format))
+    before = fitted(model)
+    with pytest.raises(ValueError):
+        model.fit(BAD[bad]())
+    check_same(before, model)
+
+
+def test_a_refit_with_bad_parameters_keeps_the_old_fit(X):
+    model = nmf_nb.NMF(3, random_state=0).fit(X)
+    before = fitted(model)
+    for wrong in ({"tol": -1}, {"solver": "sgd"}, {"n_components": 99, "init": "nndsvd"}, {"fixed_components": [1, 2]}):
+        with pytest.raises(ValueError):
+            model.set_params(**wrong).fit(X[:, :7])
+        model.set_params(tol=1e-4, solver="cd", n_components=3, init=None, fixed_components=None)
+        check_same(before, model)
+
+
+@pytest.mark.parametrize("name", ["NMF"])
+def test_a_refit_that_a_callback_breaks_keeps_the_old_fit(ours, name, X):
+    model = ours(n_components=3).fit(X)
+    before, watcher = fitted(model), Watcher(stop_at_the_third_look)
+    with pytest.raises(RuntimeError, match="stopped"):
+        model.set_callbacks(watcher).set_params(max_iter=FOREVER, **ENDLESS[name]).fit(X[:, :7])
+    check_same(before, model)
+    assert watcher.down
+
+
+def test_ctrl_c_in_the_last_solve_of_a_refit(X, ctrl_c):
+    "The new fit is kept, with the error of the weights that the loop had; nothing of the old one is left"
+
+    def press(frame, event, _):
+        if event == "call" and frame.f_code.co_name == "solve_rows":
+            sys.setprofile(None)
+            ctrl_c()
+
+    for options in ({}, {"solver": "mu", "beta_loss": 1}, {"sample_weight": np.arange(90.0)}, {"scale": 1e-100}):
+        weight, scale = options.pop("sample_weight", None), options.pop("scale", 1.0)
+        model = nmf_nb.NMF(3, random_state=0, max_iter=60, tol=0, **options).fit(X)
+        whole = clone(model).fit(scale * X[:, :7], sample_weight=weight)
+        sys.setprofile(press)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(scale * X[:, :7], sample_weight=weight)
+        finally:
+            sys.setprofile(None)
+        assert (model.n_features_in_, model.components_.shape) == (7, (3, 7))
+        np.testing.assert_array_equal(model.components_, whole.components_)
+        assert model.objective_ == pytest.approx(model.history_[-1]["objective"], rel=1e-9)
+        assert 1 - 1e-9 <= model.reconstruction_err_ / whole.reconstruction_err_ <= 1.1
+        check_kept(model, scale * X[:, :7])
+
+
+FORKED = """
+import multiprocessing, os, signal, sys, time, warnings
+import numpy as np, torch
+from nmf_nb import NMF, MiniBatchNMF
+warnings.simplefilter("ignore")
+
+def wait(child, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (done := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(done[1])
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "it hangs"
+
+def again(kind):
+    model = clones[kind].fit(X)
+    return float(abs(model.transform(X) - weights[kind]).max() / weights[kind].max())
+
+X = np.random.default_rng(0).random((600, 3000))
+kinds = {"NMF": NMF(8, random_state=0, max_iter=20), "MiniBatchNMF": MiniBatchNMF(8, random_state=0, max_iter=2)}
+clones, weights = {name: type(model)(**model.get_params()) for name, model in kinds.items()}, {}
+for name, model in kinds.items():
+    weights[name] = model.fit(X).transform(X)
+    child = os.fork()
+    if not child:
+        os._exit(0 if again(name) < 1e-6 and torch.get_num_threads() == 1 else 3)
+    print(name, wait(child), torch.get_num_threads())
+child = os.fork()  # a pool, in a child of its own so that it cannot hang us
+if not child:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        os._exit(0 if max(pool.map(again, kinds)) < 1e-6 else 3)
+print("pool", wait(child))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_a_child_that_was_forked_after_a_fit():
+    "It fits and transforms, to nearly the same numbers; the parent keeps its threads"
+    env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")}
+    result = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, env=env, timeout=300)
+    assert result.stdout.splitlines() == ["NMF 0 2", "MiniBatchNMF 0 2", "pool 0"], result.stdout + result.stderr
+
+
+def test_warnings_point_at_the_line_of_the_user(X):
+    W, H = np.ones((90, 3)), np.ones((3, 12))
+    cases = [
+        (RuntimeWarning, lambda: nmf_nb.NMF(3, max_iter=5, tol=0).fit_transform(X, W=W, H=H)),
+        (RuntimeWarning, lambda: nmf_nb.NMF(3, max_iter=5, tol=0).fit(X, W=W, H=H)),
+        (RuntimeWarning, lambda: nmf_nb.MiniBatchNMF(3, max_iter=5, tol=0).fit(X, W=W, H=H)),
+        (RuntimeWarning, lambda: nmf_nb.non_negative_factorization(X, W, H, n_components=3, max_iter=5, tol=0)),
+        (RuntimeWarning, lambda: nmf_nb.non_negative_factorization(X, W, H, update_H=False)),
+        (UserWarning, lambda: nmf_nb.NMF(3, solver="mu", init="nndsvd", max_iter=5, tol=0).fit(X)),
+        (ConvergenceWarning, lambda: nmf_nb.NMF(3, max_iter=5, tol=1e-12).fit(X)),
+        (ConvergenceWarning, lambda: make_pipeline(nmf_nb.NMF(3, max_iter=5, tol=1e-12)).fit(X)),
+    ]
+    for category, call in cases:
+        with pytest.warns(category) as said:
+            call()
+        ours = [warning for warning in said if warning.category is category]
+        assert [warning.filename for warning in ours] == [__file__], call

@@ -19,6 +19,7 @@ import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.base import clone
 
 from nmf_nb import NMF, MiniBatchNMF, non_negative_factorization
 
@@ -459,6 +460,43 @@ def test_sample_weights(method, data):
         check_fit(model, X, k, sample_weight=data.draw(st.sampled_from([u, u.tolist(), u.astype(np.float32)])))
 
 
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_sample_weights_of_any_size(method):
+    "Weights of 1e-300 or 1e300 are as good as weights near 1, penalties included"
+    beta, rng = LOSSES[method[1]], np.random.default_rng(0)
+    X, u = rng.random((9, 3)) @ rng.random((3, 6)) + 0.1, rng.random(9)
+    start = {"W": rng.random((9, 3)), "H": rng.random((3, 6))}
+    options = {"alpha_W": 1e-3, "l1_ratio": 0.5, "max_iter": 30, "tol": 0, "init": "custom"}
+    model = NMF(3, solver=method[0], beta_loss=beta, **options).fit(X, **start, sample_weight=u)
+    for power in (-996, 996):
+        far = clone(model).fit(X, **start, sample_weight=2.0**power * u)
+        np.testing.assert_allclose(far.components_, model.components_, rtol=1e-6, atol=1e-9)
+        assert np.log2(far.objective_) == pytest.approx(np.log2(model.objective_) + power, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-40, 1e37])
+def test_float32_at_the_ends_of_its_range(size):
+    rng = np.random.default_rng(0)
+    X = (size * (rng.random((9, 3)) @ rng.random((3, 6)) + 0.1)).astype(np.float32)
+    for solver, beta in (("cd", 2), ("mu", 1)):
+        model = NMF(3, solver=solver, beta_loss=beta, random_state=0, max_iter=200, tol=0)
+        W = model.fit_transform(X).astype(float)
+        assert model.components_.dtype == np.float32
+        np.testing.assert_allclose(W @ model.components_, X, atol=max(0.05 * float(X.max()), 1e-45))
+
+
+def test_penalties_beside_tiny_and_huge_data():
+    "Beside data of 1e-300 a strength of 1 leaves nothing, beside 1e300 it is nothing"
+    X = np.random.default_rng(0).random((9, 6))
+    for solver, beta in (("cd", 2), ("pgd", 2), ("mu", 1), ("mu", 2)):
+        model = NMF(2, solver=solver, beta_loss=beta, alpha_W=1.0, l1_ratio=0.5, random_state=0, max_iter=50, tol=0)
+        W = model.fit_transform(1e-300 * X)
+        assert not W.any() and not model.components_.any() and model.transform(1e-300 * X).max() == 0
+        if beta == 2:
+            free = clone(model).set_params(alpha_W=0.0).fit(1e300 * X)
+            np.testing.assert_allclose(model.fit(1e300 * X).components_, free.components_)
+
+
 def test_sample_weights_of_small_data():
     "Penalties that leave the range of float32, rows of weight 0 with all there is or with next to nothing"
     X = np.zeros((6, 6), np.float32)
@@ -470,6 +508,25 @@ def test_sample_weights_of_small_data():
     for solver in ("cd", "pgd", "mu"):
         for u in ([1.0, 1.0], [1.0, 0.0]):
             check_fit(NMF(1, solver=solver, **penalties), np.float32([[0, 0], [0, 1e-25]]), 1, sample_weight=u)
+
+
+@pytest.mark.parametrize("power", [-516, -250, 250, 498])
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_data_of_any_size(method, power):
+    "Nothing but the size of the results depends on the unit, out to the ends of float64; an objective may be 0 or infinite"
+    beta, rng = LOSSES[method[1]], np.random.default_rng(0)
+    X = rng.random((9, 3)) @ rng.random((3, 6)) + 0.1
+    X = np.rint(2**20 * X / X.max()) / 2**20  # few digits, which the smallest numbers keep; its largest entry is 1
+    model = NMF(3, solver=method[0], beta_loss=beta, random_state=0, max_iter=40, tol=0)
+    near, far = clone(model).fit(X), model.fit(X * 2.0**power * 2.0**power)
+    np.testing.assert_allclose(far.components_ / 2.0**power, near.components_, rtol=1e-6, atol=1e-12)
+    rows = far.transform(X * 2.0**power * 2.0**power) / 2.0**power
+    np.testing.assert_allclose(rows, near.transform(X), rtol=1e-6, atol=1e-9)
+    logs = np.log2(near.reconstruction_err_) + power * beta
+    if abs(logs) < 1000:
+        assert np.log2(far.reconstruction_err_) == pytest.approx(logs, abs=1e-6)
+    assert far.score(X * 2.0**power * 2.0**power) <= 0
+    assert not np.isnan([row["objective"] for row in far.history_]).any()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
