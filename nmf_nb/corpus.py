@@ -38,7 +38,7 @@ else:  # names for the documentation; these libraries are imported where they ar
 __all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
            'read_lines', 'to_text', 'from_table', 'ending', 'TextStream', 'read_csv', 'grouped', 'read_jsonl',
            'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups', 'load_packaged',
-           'load_corpus', 'tfidf']
+           'load_corpus', 'finds_no_words', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -462,6 +462,13 @@ def load_corpus(
         passage_words = 150 if name_or_path == "sotu" else None
     return to_passages(corpus, passage_words) if passage_words else corpus
 
+# %% ../nbs/09_corpus.ipynb #a2cb7827
+def finds_no_words(
+    error: Exception,  # of a vectoriser
+) -> bool:
+    "Say whether an error is that no words are left."
+    return any(said in str(error) for said in ("empty vocabulary", "no terms remain", "max_df corresponds to <"))
+
 # %% ../nbs/09_corpus.ipynb #5cac2068
 def tfidf(
     texts: list[str],  # n documents
@@ -479,6 +486,8 @@ def tfidf(
     try:
         return vectorizer.fit_transform(texts), vectorizer
     except ValueError as error:
+        if not finds_no_words(error):
+            raise
         reason = str(error).rstrip(".")
         raise CorpusError(
             f"no words are left of {n:,} texts ({reason}); give texts with more, and more varied, words"

@@ -29,10 +29,43 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame, Series = "pandas.DataFrame", "pandas.Series"
 
 # %% auto #0
-__all__ = ['PARAMETERS', 'KEPT', 'pack_object', 'unpack_object', 'zone_parts', 'zone_of_parts', 'column_parts', 'list_of',
+__all__ = ['PARAMETERS', 'KEPT', 'zone_parts', 'zone_of_parts', 'pack_object', 'unpack_object', 'column_parts', 'list_of',
            'column_of_parts', 'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts',
            'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'tensor_json', 'topic_model_parts', 'LeftOut',
            'topic_model_of_parts']
+
+# %% ../nbs/13_topic_files.ipynb #b27eba3e
+def zone_parts(
+    zone,  # of dates, or None
+) -> str | int | None:  # a name, or seconds ahead of UTC
+    "Return a time zone as JSON can write it."
+    fixed = isinstance(zone, datetime.timezone)
+    return zone if zone is None else int(zone.utcoffset(None).total_seconds()) if fixed else str(zone)
+
+
+def _is_fixed(zone) -> bool:
+    "Whether a time zone is none, or a number of seconds."
+    return zone is None or isinstance(zone, datetime.timezone)
+
+
+def _zones() -> set[str]:
+    "The names of time zones."
+    from zoneinfo import available_timezones
+
+    return available_timezones()
+
+
+def zone_of_parts(
+    parts: str | int | None,  # from `zone_parts`, or from an untrusted file
+):  # time zone, or None
+    "Return what `zone_parts` was given; raise ValueError for a zone that is not known."
+    from zoneinfo import ZoneInfo
+
+    known = Rule("a name of a time zone", lambda zone: zone is None or type(zone) is str and zone in _zones())
+    check_fields(parts, (known, whole_number(-86_399, 86_399)), "the time zone")
+    if isinstance(parts, int):
+        return datetime.timezone(datetime.timedelta(seconds=parts))
+    return parts and ZoneInfo(parts)
 
 # %% ../nbs/13_topic_files.ipynb #d2553bd9
 def pack_object(
@@ -53,10 +86,14 @@ def pack_object(
         return {"bytes": value.hex()}
     if type(value) is decimal.Decimal:
         return {"Decimal": str(value)}
-    if type(value) in (datetime.date, datetime.time) or type(value) is datetime.datetime and value.tzinfo is None:
+    zone = getattr(value, "tzinfo", None)
+    plain = _is_fixed(zone) and not getattr(value, "fold", 0)
+    if type(value) is datetime.date or type(value) in (datetime.time, datetime.datetime) and plain:
         return {type(value).__name__: value.isoformat()}
-    if type(value) in (Timestamp, Timedelta) and getattr(value, "tzinfo", None) is None:
-        return {type(value).__name__: [int(value.asm8.astype("int64")), value.unit]}
+    if type(value) is Timestamp and (_is_fixed(zone) or str(zone) in _zones() and zone_of_parts(str(zone)) == zone):
+        return {"Timestamp": [int(value.asm8.astype("int64")), value.unit, zone_parts(zone)]}
+    if type(value) is Timedelta:
+        return {"Timedelta": [int(value.asm8.astype("int64")), value.unit]}
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return {"numpy": [value.dtype.name, value.item()]}
     raise TypeError(f"a {type(value).__name__}")
@@ -84,8 +121,10 @@ def unpack_object(
         "bytes": lambda: bytes.fromhex(held),
         "Decimal": lambda: decimal.Decimal(held),
         "numpy": lambda: np.dtype(_NUMBERS[_NUMBERS.index(held[0])]).type(held[1]),
-        "Timestamp": lambda: Timestamp(np.int64(held[0]).view(f"datetime64[{_UNITS[_UNITS.index(held[1])]}]")),
-        "Timedelta": lambda: Timedelta(np.int64(held[0]).view(f"timedelta64[{_UNITS[_UNITS.index(held[1])]}]")),
+        "Timestamp": lambda: _moment(
+            Timestamp(np.int64(held[0]).view(f"M8[{_UNITS[_UNITS.index(held[1])]}]")), held[2]
+        ),
+        "Timedelta": lambda: Timedelta(np.int64(held[0]).view(f"m8[{_UNITS[_UNITS.index(held[1])]}]")),
     }
     for cls in (list, tuple, set, frozenset):
         made[cls.__name__] = lambda cls=cls: cls(unpack_object(item) for item in held)
@@ -95,28 +134,10 @@ def unpack_object(
         raise ValueError(f"a value of kind {kind[:40]!r}, which is not known")
     return made[kind]()
 
-# %% ../nbs/13_topic_files.ipynb #b27eba3e
-def zone_parts(
-    zone,  # of dates, or None
-) -> str | int | None:  # a name, or seconds ahead of UTC
-    "Return a time zone as JSON can write it."
-    fixed = isinstance(zone, datetime.timezone)
-    return zone if zone is None else int(zone.utcoffset(None).total_seconds()) if fixed else str(zone)
 
-
-def zone_of_parts(
-    parts: str | int | None,  # from `zone_parts`, or from an untrusted file
-):  # time zone, or None
-    "Return what `zone_parts` was given; raise ValueError for a zone that is not known."
-    from zoneinfo import ZoneInfo, available_timezones
-
-    known = Rule(
-        "a name of a time zone", lambda zone: zone is None or type(zone) is str and zone in available_timezones()
-    )
-    check_fields(parts, (known, whole_number(-86_399, 86_399)), "the time zone")
-    if isinstance(parts, int):
-        return datetime.timezone(datetime.timedelta(seconds=parts))
-    return parts and ZoneInfo(parts)
+def _moment(moment, zone: str | int | None):
+    "A moment, as the clocks of a time zone show it."
+    return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone_of_parts(zone))
 
 # %% ../nbs/13_topic_files.ipynb #c6687924
 def column_parts(
@@ -156,13 +177,6 @@ def column_parts(
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return {"kind": "object", "values": [pack_object(value) for value in column]}
     raise TypeError(f"values of type {dtype}")
-
-
-def _zones() -> set[str]:
-    "The names of time zones."
-    from zoneinfo import available_timezones
-
-    return available_timezones()
 
 # %% ../nbs/13_topic_files.ipynb #f7eeaa03
 def list_of(
@@ -559,7 +573,7 @@ def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vector
         topics_=topics.set_index(RangeIndex(1, len(topics) + 1, name="topic")),
         doc_topics_=rows_to_one(held["W"]),
         topic_words_=rows_to_one(held["H"].astype(float)),
-        words_=np.array(words),
+        words_=np.array(words, dtype=object),
         word_share_=held["share"],
         docs_=docs,
         meta_=meta,

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .base import Factorisation, pack_value
-from .corpus import CorpusError, tfidf
+from .corpus import CorpusError, finds_no_words, tfidf
 from .files import checking, read_tensors, write_tensors
 from .measures import label, normalise, topic_shares
 from .nmf import NMF, non_negative_factorization
@@ -137,6 +137,8 @@ def vectorise(
     try:
         return csr_matrix(vectorizer.fit_transform(texts)), vectorizer
     except ValueError as error:
+        if not finds_no_words(error):
+            raise
         raise CorpusError(
             f"the vectorizer finds no words in {len(texts):,} texts ({error}); loosen its limits"
         ) from None

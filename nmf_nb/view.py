@@ -108,7 +108,7 @@ def view(
         topics_=table.assign(label=distinct(table["label"].tolist())),
         doc_topics_=theta,
         topic_words_=phi,
-        words_=np.array([str(w) for w in words]),
+        words_=np.array([str(w) for w in words], dtype=object),  # of any length, each for itself
         word_share_=word_shares(V),
         docs_=list(docs),
         meta_=meta,
@@ -359,7 +359,12 @@ def explain(
     at, labels = x.indices, tm.topics_["label"].to_numpy()
     part = w[:, None] * tm.components_[:, at]
     total = part.sum(axis=0)
-    table = {"word": tm.words_[at], "weight": x.data, "topic": labels[part.argmax(axis=0)], "model": total}
+    table = {
+        "word": [str(word) for word in tm.words_[at]],
+        "weight": x.data,
+        "topic": labels[part.argmax(axis=0)],
+        "model": total,
+    }
     table = DataFrame(table).assign(part=part.max(axis=0) / np.where(total > 0, total, 1.0))
     table = table[total > 0].sort_values("model", ascending=False, kind="stable", ignore_index=True)
     table = table if tm.doc_fit_ is not None else table.drop(columns="model")
