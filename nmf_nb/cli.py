@@ -38,9 +38,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'WordParser',
-           'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv', 'picture',
-           'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'open_model', 'refuse_same',
+__all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'named_path',
+           'WordParser', 'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
+           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'open_model', 'refuse_same',
            'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show',
            'run_report', 'drop_stdout', 'main']
 
@@ -88,6 +88,15 @@ def seed_number(
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
+# %% ../nbs/15_cli.ipynb #dc974e80
+def named_path(
+    text: str,  # a word of the command
+) -> Path:
+    "Read the name of a file or folder."
+    if not text:  # which Path would take for the folder where one stands
+        raise argparse.ArgumentTypeError("has no name; give that of a file or a folder")
+    return Path(text)
+
 # %% ../nbs/15_cli.ipynb #be217ee4
 class WordParser(argparse.ArgumentParser):
     "A parser of words whose complaints a terminal can show."
@@ -114,17 +123,18 @@ def command_parser() -> argparse.ArgumentParser:
     p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
     p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
-    there = {"type": Path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
+    there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
     show = new("show", help="print the topics of a model")
     assign = new("assign", help="give the topics of a model to new texts, as JSON lines or CSV")
     report = new("report", help="write the page of a model")
     for q in (show, assign, report):
-        q.add_argument("model", type=Path, metavar="MODEL", help="a model by `nmf_nb topics`: its folder or its file")
-    assign.add_argument("file", type=Path, metavar="FILE", help=".txt, .csv, .tsv, .jsonl, .parquet or a folder")
+        of = "a model by `nmf_nb topics`: its folder or its file"
+        q.add_argument("model", type=named_path, metavar="MODEL", help=of)
+    assign.add_argument("file", type=named_path, metavar="FILE", help=".txt, .csv, .tsv, .jsonl, .parquet or a folder")
     assign.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="of the answer (jsonl)")
-    assign.add_argument("--out", type=Path, metavar="FILE", help="where to write it (the terminal)")
-    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="(report.html)")
+    assign.add_argument("--out", type=named_path, metavar="FILE", help="where to write it (the terminal)")
+    report.add_argument("--out", type=named_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
     for q in (p, assign):
         q.add_argument("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
         formulas = "write ' before cells of CSV that a spreadsheet would run as formulas: those that begin with = + - @"
@@ -360,7 +370,13 @@ def run_topics(
     corpus = corpus_for(args)
     watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
     with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched)).fit(corpus)
+        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched))
+        try:
+            tm.fit(corpus)
+        except (TypeError, ValueError) as error:
+            if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
+                raise
+            raise CorpusError(f"{args.corpus}: {error}") from None
     stopped = any("interrupted" in str(w.message) for w in said)
     written = write_run(tm, args.out, args.safe_csv)
     if not args.json:

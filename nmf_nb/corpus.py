@@ -306,8 +306,6 @@ def read_parquet(
     text_column: str = "text",  # not used: Parquet knows its types
 ) -> Iterator[DataFrame]:
     "Read a Parquet file."
-    import pandas as pd
-
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError:
@@ -315,12 +313,15 @@ def read_parquet(
     zipped = path.suffix.lower() == ".gz"
     try:
         with gzip.open(path) if zipped else open(path, "rb") as file:
-            file = io.BytesIO(file.read()) if zipped else file
-            if size is None:
-                yield pd.read_parquet(file)
-                return
-            for batch in ParquetFile(file).iter_batches(batch_size=size):
-                yield batch.to_pandas()
+            held = ParquetFile(io.BytesIO(file.read()) if zipped else file)
+            names = held.schema_arrow.names
+            if len(set(names)) < len(names):
+                raise ValueError(f"two columns of the same name among {shorten(str(names), 100)}")
+            for batch in [held.read()] if size is None else held.iter_batches(batch_size=size):
+                table = batch.to_pandas()
+                for name in [n for n, kind in table.dtypes.items() if str(kind) == "object"]:
+                    table[name] = table[name].map(lambda v: v.tolist() if isinstance(v, np.ndarray) else v)
+                yield table
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # pyarrow raises many kinds

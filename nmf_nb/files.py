@@ -313,6 +313,17 @@ def strict_json(
         raise ValueError("it is nested too deeply") from None
 
 # %% ../nbs/05b_files.ipynb #447884d3
+@contextmanager
+def _spelled(path: str | Path) -> Iterator[str]:
+    "A name for a file that UTF-8 can spell, as safetensors wants it."
+    if str(path).encode("utf-8", "replace").decode() == str(path):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(os.path.abspath(path), Path(folder) / "link")
+        yield str(Path(folder) / "link")
+
+
 def read_tensors(
     path: str | Path,  # of a file by `write_tensors`
     kind: str,  # what it must hold
@@ -323,7 +334,7 @@ def read_tensors(
         what = "a folder" if Path(path).is_dir() else "a device or a pipe"
         raise ValueError(f"{path}: {what}, not a file of nmf_nb; give the file in it")
     try:
-        with safe_open(path, "pt") as file:
+        with _spelled(path) as name, safe_open(name, "pt") as file:
             meta, tensors = file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()}
     except OSError:
         raise

@@ -150,10 +150,19 @@ READ = {  # name of the file: contents, and the texts in it
     "quoted.csv": (TABLE + '"war, ""tax""\npeace",1\n', [*WORDS, 'war, "tax"\npeace']),
     "a.parquet": (parquet(pd.DataFrame({"text": WORDS, "year": range(5)})), WORDS),
     "a.parquet.gz": (zip_parquet, WORDS),
+    "lists.parquet": (parquet(pd.DataFrame({"text": WORDS, "tags": [["a", "b"], []] * 2 + [None]})), WORDS),
+    os.fsdecode(b"\xff.txt"): (LINES, WORDS),
     "bytes.parquet": (parquet(pd.DataFrame({"text": [w.encode() for w in WORDS]})), WORDS),
     "folder": ({f"{i}.txt": w for i, w in enumerate(WORDS)} | {"loop": lambda p: p.symlink_to(".")}, WORDS),
     "deep": ({"b": {"c.TXT": "tax"}, "a.txt": "war", "a.md": b"\xff"}, ["war", "tax"]),
 }
+
+
+def twice(path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pytest.importorskip("pyarrow").table([WORDS, WORDS, WORDS], names=["text", "by", "by"])
+    parquet.write_table(table, path)
+
 
 REFUSED = {  # name of the file: contents, and what is said of it
     "gone.csv": (lambda path: None, "no such file or folder"),
@@ -186,6 +195,7 @@ REFUSED = {  # name of the file: contents, and what is said of it
     "digits.jsonl": (OBJECTS + '{"text": ' + "9" * 5000 + "}\n", "line 6 is not a JSON object"),
     "latin.parquet": (parquet(pd.DataFrame({"text": [b"war", b"Gr\xfc"]})), "document 2: 'utf-8' codec"),
     "list.parquet": (parquet(pd.DataFrame({"text": [["war"], ["tax"]]})), "document 1: ['war'] is no text"),
+    "twice.parquet": (twice, "two columns of the same name"),
     "cut.parquet": (b"PAR1" + bytes(9), "not a Parquet file"),
     "cut.csv.gz": (zipped(TABLE)[:-9], "not a whole gzip file"),
     "not.txt.gz": (LINES, "not a whole gzip file"),
@@ -196,7 +206,7 @@ REFUSED = {  # name of the file: contents, and what is said of it
 }
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", READ, ids=ascii)
 def test_what_is_read(name, tmp_path, command, model):
     "The texts of the file, in `topics`, in `assign` and in batches of any size"
     contents, texts = READ[name]
@@ -211,7 +221,8 @@ def test_what_is_read(name, tmp_path, command, model):
     with (tmp_path / "nmf_nb_topics/documents.csv").open(encoding="utf-8", newline="") as file:
         assert [row["text"] for row in csv.DictReader(file)] == texts
     assert command("show", "nmf_nb_topics")[0] == 0
-    status, said, complained = command("assign", model, name)
+    shutil.copytree(model, tmp_path / os.fsdecode(b"model \xfe"), dirs_exist_ok=True)
+    status, said, complained = command("assign", os.fsdecode(b"model \xfe"), name)
     assert (status, complained) == (0, "")
     assert [json.loads(line)["n"] for line in said.splitlines()] == list(range(1, len(texts) + 1))
 
@@ -286,6 +297,12 @@ def test_a_result_does_not_replace_what_it_is_made_of(tmp_path, command, words):
         assert (status, said, len(complained.splitlines())) == (2, "", 1), refused
         assert "--out" in complained
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_name_is_not_empty(command, model, words):
+    for empty in ([*words[:-1], ""], ["show", ""], ["assign", model, ""], ["topics", "--corpus", ""]):
+        status, _, complained = command(*empty)
+        assert status == 2 and "has no name" in complained.splitlines()[-1]
 
 
 def test_files_that_are_not_ours_stay(tmp_path, command, words):
