@@ -44,7 +44,7 @@ __all__ = ['FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_co
            'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
            'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member', 'history_records',
            'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value',
-           'unpack_value', 'model_parts', 'check_model_header', 'array_names', 'check_loaded', 'model_from_parts',
+           'unpack_value', 'model_parts', 'array_names', 'check_model_header', 'check_loaded', 'model_from_parts',
            'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
@@ -629,6 +629,17 @@ FILE_RULES = {
     "_sklearn_output_config": {"dict": {...: (one_of(None), string(50))}},
 }
 
+# %% ../nbs/06e_base.ipynb #6226a78c
+def array_names(
+    value,  # of a header
+) -> Iterator[str]:
+    "Yield the names of the tensors that a packed value stands on."
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("tensor", "turned"):
+        yield next(iter(value.values()))
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from array_names(part)
+
 # %% ../nbs/06e_base.ipynb #2d47fce7
 def check_model_header(
     cls,  # a subclass of `Factorisation`, with the rules of its parts
@@ -656,17 +667,6 @@ def check_model_header(
         raise ValueError(
             f"its header names the arrays {named!r:.200}, and it holds {held!r:.200}; they must be the same"
         )
-
-
-def array_names(
-    value,  # of a header
-) -> Iterator[str]:
-    "Yield the names of the tensors that a packed value stands on."
-    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("tensor", "turned"):
-        yield next(iter(value.values()))
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from array_names(part)
 
 # %% ../nbs/06e_base.ipynb #b523e76b
 def check_loaded(
