@@ -7,86 +7,118 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
-from itertools import chain, groupby, islice, repeat
-from operator import itemgetter
+from itertools import chain, islice, repeat
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.callback import with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import threshold_
 
 from .base import FILE_RULES, Factorisation, Tasks, best_weights, check_flag, check_number, check_parameters
-from .base import count_components, make_start, read_data, seed_of
-from .divergence import Penalty, beta_divergence, beta_of, check_beta, penalty_value, weighs
+from .base import count_components, make_start, old_fit_kept, read_data, seed_of
+from .divergence import NO_PENALTY, Penalty, beta_divergence, check_beta, penalty_value, pull_push_H, weighs
 from .exchange import improve
 from .files import one_of, real_number, string, whole_number
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner
-from .divergence import pull_push_H
 from .mu import mu_exponent, mu_step, mu_step_H
-from .problem import Units, make_problem, measure
-from .train import Look, Progress, check_finite, iterate
+from .problem import Problem, Units, make_problem, measure, times_two_to
+from .state import State
+from .train import Fit, Look, Progress, check_finite, enough_passes, fit, iterate
+from .train import warn_unless_converged, warn_user
 
 # %% auto #0
-__all__ = ['Stream', 'stream_start', 'stream_step', 'batch_weights', 'hals_rounds', 'kept_share', 'Calm', 'is_stream',
-           'MiniBatchNMF']
+__all__ = ['Cost', 'Stream', 'stream_start', 'add_batch', 'hals_rounds', 'batch_weights', 'kept_share', 'Batch', 'cut',
+           'stream_step', 'Calm', 'small_pass_gain', 'is_stream', 'to_batch', 'first_rows', 'stack_rows',
+           'stream_components', 'Passes', 'check_batches', 'step_of', 'pass_tasks', 'run_batches', 'keep_batches',
+           'fit_data', 'fit_stream', 'see_batch', 'MiniBatchNMF']
+
+# %% ../nbs/08_minibatch.ipynb #dfe2eca9
+class Cost(NamedTuple):
+    "What some rows cost."
+
+    rows: int
+    objective: Tensor | float  # float64 scalar, penalties included
+    divergence: Tensor | float  # float64 scalar
 
 # %% ../nbs/08_minibatch.ipynb #93369341
 class Stream(NamedTuple):
-    "What a fit by batches remembers."
+    "What a method by batches remembers."
 
-    H: Tensor  # (k,m) components
     P: Tensor  # (k,m) the sums of equation (1) or (2)
     Q: Tensor  # (k,k) for beta 2, else (k,m) or (k,1)
-    mass: float  # rows that the sums stand for, forgotten ones counted less
-    rows: int  # rows seen
-    steps: int  # batches seen
+    mass: float = 0.0  # rows that the sums stand for, forgotten ones counted less
+    rows: int = 0  # rows seen
+    steps: int = 0  # batches seen
+    blocks: tuple[Tensor, ...] = ()  # weights of each batch of a pass, where they are kept
+    batch: Cost = Cost(0, math.nan, math.nan)  # of the last batch
+    passed: Cost = Cost(0, math.nan, math.nan)  # of the pass under way, or just ended
+
+    @property
+    def objective(self) -> Tensor:  # float64 scalar, NaN before the first batch
+        "The objective for each row, over the pass so far."
+        return torch.as_tensor(self.passed.objective, dtype=torch.float64) / max(self.passed.rows, 1)
 
 # %% ../nbs/08_minibatch.ipynb #880da6a1
 def stream_start(
     H: Tensor,  # (k,m) components, 0 or more
-) -> Stream:  # before the first batch
-    "Return a stream that has seen nothing."
+    blocks: tuple[Tensor, ...] = (),  # weights of each batch of a pass, to be kept
+) -> State:  # before the first batch; W has no rows yet
+    "Return a state that has seen nothing."
     zero = H.new_zeros(())
-    return Stream(H, zero, zero, 0.0, 0, 0)
+    return State(H.new_zeros(0, len(H)), H, Stream(zero, zero, blocks=blocks))
 
 # %% ../nbs/08_minibatch.ipynb #b64d345d
-def stream_step(
+def add_batch(
     V: DataMatrix,  # (b,m) a batch of rows
     W: Tensor,  # (b,k) their weights
-    stream: Stream,  # before the batch
+    state: State,  # before the batch
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float = 0.0,  # weight of the sum of H, for each row
     l2: float = 0.0,  # weight of half the sum of squares of H, for each row
     rho: float = 1.0,  # what is left of the old sums, 0 to 1
-) -> Stream:  # after the batch
+) -> State:  # after the batch
     "Add a batch to the sums and update `H`, equations (1) and (2)."
-    H, b, gamma = stream.H, len(W), mu_exponent(beta, l2)
+    H, seen, b, gamma = state.H, state.memory, len(W), mu_exponent(beta, l2)
     least, root = torch.finfo(H.dtype).tiny ** 0.5, H if gamma == 1 else H ** (1 / gamma)
     if beta == 2:
         pull, Q = (V.T @ W).mT, gram(W.mT).to(H.dtype)
-        P, Q0 = ((H.mT @ Q).mT, Q) if stream.steps == 0 else (stream.P, stream.Q)
-        P, Q, mass = torch.add(pull, P, alpha=rho), Q + rho * Q0, b + rho * (stream.mass if stream.steps else b)
+        P, Q0 = ((H.mT @ Q).mT, Q) if seen.steps == 0 else (seen.P, seen.Q)
+        P, Q, mass = torch.add(pull, P, alpha=rho), Q + rho * Q0, b + rho * (seen.mass if seen.steps else b)
         push = (H.mT @ Q).mT
         push = push.add_(mass * (l1 + l2 * H)) if weighs(l1) or weighs(l2) else push
         new = torch.div(P, push.clamp_(min=least), out=push).pow_(gamma).mul_(H)
     else:
         pull, push = pull_push_H(V, W, H, beta)
         push = push + b * (l1 + l2 * H) if weighs(l1) or weighs(l2) else push
-        P, Q = (root * push, push) if stream.steps == 0 else (stream.P, stream.Q)
+        P, Q = (root * push, push) if seen.steps == 0 else (seen.P, seen.Q)
         P, Q, mass = (pull * root).add_(P, alpha=rho), push + rho * Q, 0.0
         new = (P / Q.clamp_min(least)).pow_(gamma)
     new = torch.where(Q.diagonal()[:, None] > 0 if beta == 2 else Q > 0, new, H)  # what no row has had stays
-    return Stream(threshold_(new, least, 0.0), P, Q, mass, stream.rows + b, stream.steps + 1)
+    counts = {"mass": mass, "rows": seen.rows + b, "steps": seen.steps + 1}
+    return State(W, threshold_(new, least, 0.0), seen._replace(P=P, Q=Q, **counts))
+
+# %% ../nbs/08_minibatch.ipynb #3d337235
+def hals_rounds(
+    G: Tensor,  # (k,k) Gram matrix H H^T
+    B: Tensor,  # (b,k) V H^T
+    W: Tensor,  # (b,k) start, 0 or more
+    l1: float = 0.0,  # weight of the sum of W
+    l2: float = 0.0,  # weight of half the sum of squares of W
+    rounds: int = 30,  # sweeps
+) -> Tensor:  # (b,k), 0 or more
+    "Sweep over the weights a number of times."
+    Bt, Wt = B.mT.contiguous(), W.mT
+    for _ in range(rounds):
+        Wt = hals_sweep(G, Bt, Wt, l1, l2)
+    return Wt.mT
 
 # %% ../nbs/08_minibatch.ipynb #d3f58809
 def batch_weights(
@@ -115,21 +147,6 @@ def batch_weights(
         f = beta_divergence(V, W, H, beta)
     return W, f.clamp_min(0)
 
-# %% ../nbs/08_minibatch.ipynb #3d337235
-def hals_rounds(
-    G: Tensor,  # (k,k) Gram matrix H H^T
-    B: Tensor,  # (b,k) V H^T
-    W: Tensor,  # (b,k) start, 0 or more
-    l1: float = 0.0,  # weight of the sum of W
-    l2: float = 0.0,  # weight of half the sum of squares of W
-    rounds: int = 30,  # sweeps
-) -> Tensor:  # (b,k), 0 or more
-    "Sweep over the weights a number of times."
-    Bt, Wt = B.mT.contiguous(), W.mT
-    for _ in range(rounds):
-        Wt = hals_sweep(G, Bt, Wt, l1, l2)
-    return Wt.mT
-
 # %% ../nbs/08_minibatch.ipynb #0833520a
 def kept_share(
     forget: float,  # what is left after N rows, 0 to 1
@@ -140,9 +157,45 @@ def kept_share(
     "Return equation (3)."
     return forget ** (b / min(seen + b, total or math.inf))
 
+# %% ../nbs/08_minibatch.ipynb #429404e1
+class Batch(NamedTuple):
+    "Rows of the data, and where they stand."
+
+    V: DataMatrix  # (b,m)
+    place: int = 0  # in the pass, from 0
+
+# %% ../nbs/08_minibatch.ipynb #c3497886
+def cut(
+    V: DataMatrix,  # (n,m) data
+    size: int,  # rows of a batch
+) -> list[Batch]:  # one pass
+    "Cut data into batches."
+    return [Batch(block, place) for place, (_, block) in enumerate(V.blocks(size))]
+
+# %% ../nbs/08_minibatch.ipynb #23210f6a
+def stream_step(
+    batch: Batch,  # rows, and their place
+    state: State,  # from `stream_start`
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    penalty: Penalty = NO_PENALTY,  # on the weights, and on H for each row
+    forget: float = 0.7,  # what is left of old sums after N rows, 0 to 1
+    total: int | None = None,  # rows in all; None: nobody knows
+    rounds: int = 30,  # of improvement, for new weights
+) -> State:  # W (b,k) of the batch, H (k,m)
+    "See one batch: its weights, then the sums and `H`."
+    (V, place), seen, b = batch, state.memory, batch.V.shape[0]
+    kept = seen.blocks[place] if seen.blocks else None
+    W, d = batch_weights(V, state.H, kept, beta, *penalty[:2], rounds)
+    f = d + penalty_value(Penalty(*penalty[:2], b * penalty.l1_H, b * penalty.l2_H), W, state.H)
+    after = add_batch(V, W, state, beta, *penalty[2:], kept_share(forget, b, seen.rows, total))
+    before = seen.passed if place else Cost(0, 0.0, 0.0)
+    costs = {"batch": Cost(b, f, d), "passed": Cost(before.rows + b, before.objective + f, before.divergence + d)}
+    blocks = (*seen.blocks[:place], W.contiguous(), *seen.blocks[place + 1 :]) if seen.blocks else ()
+    return after._replace(memory=after.memory._replace(blocks=blocks, **costs))
+
 # %% ../nbs/08_minibatch.ipynb #7e8fa83c
 class Calm:
-    "Says whether a fit by batches has come to rest; called after each batch."
+    "A rule for the loop: stops a fit by batches that has come to rest; asked after each batch."
 
     def __init__(
         self,
@@ -151,17 +204,26 @@ class Calm:
         share: float,  # of the data that a batch is, 0 to 1
     ):
         self.tol, self.patience, self.share = float(tol), patience, share
-        self.cost, self.lowest, self.waited, self.steps, self.still = None, math.inf, 0, 0, 0
+        self.cost, self.lowest, self.waited, self.steps, self.still, self.H = None, math.inf, 0, 0, 0, None
 
     def __call__(
+        self,
+        history: list[Look],  # not needed
+        state: State,  # after a batch
+    ) -> str | None:  # "rest", or None to go on
+        old, self.H, seen = self.H, state.H, state.memory
+        again, self.steps = seen.steps == self.steps, seen.steps
+        if again or old is None or seen.steps < 2:  # seen before, or the last H was the start's
+            return None
+        return "rest" if self.rests(float(seen.batch.objective) / seen.batch.rows, state.H, old) else None
+
+    def rests(
         self,
         cost: float,  # of the batch, for each row
         new: Tensor,  # (k,m) H after it
         old: Tensor,  # (k,m) H before it
     ) -> bool:
-        self.steps += 1
-        if self.steps == 1:  # H was the start's
-            return False
+        "Return whether there is rest after one more batch."
         self.cost = cost if self.cost is None else (1 - self.share) * self.cost + self.share * cost
         self.still = self.still + 1 if self.tol and (new - old).norm() <= self.tol * new.norm() else 0
         if self.still >= max(1, int(1 / self.share)):
@@ -170,6 +232,18 @@ class Calm:
         self.lowest = min(self.cost, self.lowest)
         return self.patience is not None and self.waited >= self.patience
 
+# %% ../nbs/08_minibatch.ipynb #a6c7cb72
+def small_pass_gain(
+    history: list[Look],  # the start and each look so far
+    state: State | None = None,  # not needed
+    tol: float = 1e-4,  # of the objective of the first pass
+) -> str | None:  # "rest", or None to go on
+    "Stop when a whole pass has hardly lowered the objective."
+    ends = [now.objective for before, now in zip(history, history[1:]) if now.passes > before.passes]
+    if len(ends) < 2 or history[-1].passes == history[-2].passes:
+        return None
+    return "rest" if ends[-2] - ends[-1] < tol * ends[0] else None
+
 # %% ../nbs/08_minibatch.ipynb #0aca4b17
 def is_stream(
     X,  # data, an iterator of batches, or a function that returns one
@@ -177,183 +251,28 @@ def is_stream(
     "Return whether `X` gives its rows batch by batch."
     return isinstance(X, Iterator) or callable(X) and not hasattr(X, "shape")
 
-# %% ../nbs/08_minibatch.ipynb #429404e1
-class _Batch(NamedTuple):
-    "What the loop over batches works with."
-
-    V: DataMatrix
-    rows: slice | None  # whose weights are kept, None for rows seen once
-
-
-def _cut(V: DataMatrix, size: int) -> list[_Batch]:
-    "The data in batches."
-    starts = range(0, V.shape[0], size)
-    slices = [slice(i, min(i + size, V.shape[0])) for i in starts]
-    return [_Batch(V.rows(rows), rows) for rows in slices]
-
-
-def _read(model, pieces: Iterable, units: Units) -> Iterator[_Batch]:
-    "The batches of a stream, checked and scaled as they come."
-    for piece in pieces:
-        V, _ = read_data(model, piece)
-        check_beta(V, beta_of(model.beta_loss))
-        yield _Batch(units.of_data(V), None)
-
-# %% ../nbs/08_minibatch.ipynb #fe409a55
-class _Task(NamedTuple):
-    "What does not change in a fit by batches."
-
-    beta: float
-    penalty: Penalty  # that on H for each row
-    total: int | None  # rows in all, None where nobody knows
-    units: Units  # of the loop
-
-
-def _task(model, V: DataMatrix, beta: float, total: int | None, seed: int = 0, units: Units | None = None) -> tuple:
-    "The task, and the problem that it is made from."
-    alphas, n = (model.alpha_W, model.alpha_H, model.l1_ratio), V.shape[0]
-    problem = make_problem(V, beta, *alphas, seed=seed, units=units)
-    l1_W, l2_W, l1_H, l2_H = problem.penalty
-    return _Task(beta, Penalty(l1_W, l2_W, l1_H / n, l2_H / n), total, problem.units), problem
-
-# %% ../nbs/08_minibatch.ipynb #23210f6a
-def _learn(model, batch: _Batch, stream: Stream, W: Tensor | None, task: _Task) -> tuple:
-    "See one batch: its weights, its objective and its divergence, the stream after it."
-    V, b = batch.V, batch.V.shape[0]
-    l1_W, l2_W, l1, l2 = task.penalty
-    kept = None if W is None or model.fresh_restarts else W[batch.rows]
-    w, d = batch_weights(V, stream.H, kept, task.beta, l1_W, l2_W, model.fresh_restarts_max_iter)
-    f = d + penalty_value(Penalty(l1_W, l2_W, b * l1, b * l2), w, stream.H)
-    rho = kept_share(model.forget_factor, b, stream.rows, task.total)
-    return w, f, d, stream_step(V, w, stream, task.beta, l1, l2, rho)
-
-# %% ../nbs/08_minibatch.ipynb #7a5f37c3
-def _steps(model, give: Callable, stream: Stream, W: Tensor | None, task: _Task, passes: int) -> Iterator[tuple]:
-    "Yield the pass, the rows, objective and divergence of a batch, and the stream after and before it, batch by batch."
-    for i in range(1, passes + 1):
-        for batch in give():
-            w, f, d, after = _learn(model, batch, stream, W, task)
-            if W is not None:
-                W[batch.rows] = w
-            yield i, len(w), f, d, after, stream
-            stream = after
-
-# %% ../nbs/08_minibatch.ipynb #e34d20b1
-def _passes(model, steps: Iterator, stream: Stream, task: _Task, calm, seen: _Seen) -> tuple[Stream, list, str]:
-    "Go through the steps until the fit rests or somebody interrupts: the stream, its history, why it stopped."
-    began, history, i = time.perf_counter(), [], 0
-    rows, sums = 0, torch.full((2,), math.nan, dtype=torch.float64, device=stream.H.device)
-    try:
-        for i, batches in groupby(steps, key=itemgetter(0)):
-            rows, sums, rest = 0, torch.zeros_like(sums), False
-            for _, b, f, d, after, before in batches:
-                stream, rows, sums = after, rows + b, sums + torch.stack([f, d])
-                seen.batch(stream.steps, f, b)
-                rest = calm is not None and calm(f.item() / b, after.H, before.H)
-                if rest:
-                    break
-            history.append(_record(i, began, rows, sums, task.units))
-            f = history[-1]["objective"]
-            check_finite(sums[0].item(), stream.steps)
-            still = calm is None and i > 1 and history[-2]["objective"] - f < model.tol * history[0]["objective"]
-            if seen.a_pass(Look(i, history[-1]["seconds"], f, math.nan), stream) or rest or still:
-                return stream, history, "rest"
-    except KeyboardInterrupt:
-        kept = f"interrupted after {stream.steps} batches; the components are kept"
-        warnings.warn(kept, ConvergenceWarning, stacklevel=5)
-        if rows or not history:
-            history.append(_record(i, began, rows, sums, task.units))
-        return stream, history, "interrupt"
-    return stream, history, "max_iter"
-
-
-def _record(i: int, began: float, rows: int, sums: Tensor, units: Units) -> dict:
-    "A pass, or what there was of it, for the history."
-    f, d = map(units.objective, sums.tolist())
-    return {"step": i, "seconds": time.perf_counter() - began, "rows": rows, "objective": f, "divergence": d}
-
-# %% ../nbs/08_minibatch.ipynb #227e3226
-class _Seen:
-    "Tells scikit-learn's callbacks of each pass, and the progress of each batch; use it in a `with` statement."
-
-    def __init__(self, model, X, y, task: _Task, like: Callable, total: int | None):
-        def fitted(look, stream):
-            return {"components_": like(task.units.factor(stream.H)), "n_components_": len(stream.H)}
-
-        self.a_pass = Tasks(model, X, y, fitted, "pass", 1)
-        self.a_pass(Look(0, 0.0, math.nan, math.nan), None)  # the first pass begins
-        self.progress, self.units, self.began = (
-            Progress(total) if model.verbose else None,
-            task.units,
-            time.perf_counter(),
-        )
-
-    def batch(self, steps: int, f: Tensor, b: int) -> None:
-        if self.progress:
-            self.progress(Look(steps, time.perf_counter() - self.began, self.units.objective(f.item() / b), math.nan))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *error):
-        if self.progress:
-            self.progress.__exit__()
-        if kind is None:
-            self.a_pass.close()
-
-
-def _warn(model, history: list, reason: str) -> None:
-    "Say once that the last pass that was allowed did not end at rest."
-    if reason == "max_iter" and model.tol > 0:
-        limit = f"Maximum number of iterations {model.max_iter} reached. Increase it to improve convergence."
-        now = f"The objective of the last pass is {history[-1]['objective']:.6g}."
-        warnings.warn(f"{limit} {now}", ConvergenceWarning, stacklevel=5)
-
-# %% ../nbs/08_minibatch.ipynb #e1958d17
-def _check_batches(model: MiniBatchNMF, k: int, size: float) -> float:
-    "Raise unless the parameters can be fitted with; return beta."
-    for name, least in (("batch_size", 1), ("fresh_restarts_max_iter", 1), ("max_iter", 1)):
-        check_number(name, getattr(model, name), least, whole=True)
-    for name in ("max_no_improvement", "transform_max_iter", "total_samples"):
-        if getattr(model, name) is not None:
-            check_number(name, getattr(model, name), 1, whole=True)
-    check_number("forget_factor", model.forget_factor, 0, 1)
-    check_flag("fresh_restarts", model.fresh_restarts)
-    if model.init == "nndsvd":
-        warnings.warn("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", stacklevel=2)
-    return check_parameters(model, k, size)
-
-# %% ../nbs/08_minibatch.ipynb #81ab4754
-def _set(model: MiniBatchNMF, stream: Stream, task: _Task, like: Callable) -> Tensor:
-    "Set what every kind of fit sets; return H in the units of the data."
-    H = task.units.factor(stream.H)
-    model.components_, model.n_components_, model.device_ = like(H), len(H), str(H.device)
-    model.n_steps_, model._stream, model._stream_scale = stream.steps, stream, task.units.p
-    return H
-
-# %% ../nbs/08_minibatch.ipynb #a4a186d5
-def _fit_data(model: MiniBatchNMF, X, y, W, H):
-    "Fit to data and return the weights."
-    V, like = read_data(model, X, reset=True)
-    n, k = V.shape[0], count_components(model.n_components, V.shape[1], H)
-    model._n_components = k  # scikit-learn's name
-    task, problem = _task(model, V, _check_batches(model, k, min(V.shape)), n, seed_of(model.random_state))
-    start, size = make_start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
-    batches, calm = _cut(problem.V, size), Calm(model.tol, model.max_no_improvement, min(1.0, size / (n + 1)))
-    with _Seen(model, X, y, task, like, len(batches) * model.max_iter) as seen:
-        stream = stream_start(start.H)
-        steps = _steps(model, lambda: batches, stream, start.W.clone(), task, model.max_iter)
-        stream, history, reason = _passes(model, steps, stream, task, calm, seen)
-        model.n_iter_, model.history_ = history[-1]["step"], history
-        W = best_weights(model, V, _set(model, stream, task, like))
-        measured = measure(problem, task.units.of_factor(W), stream.H, model.n_iter_)
-        model.reconstruction_err_, model.objective_ = measured
-    _warn(model, history, reason)
-    return like(W)
+# %% ../nbs/08_minibatch.ipynb #58cc3ed8
+def to_batch(
+    V: DataMatrix,  # (b,m) rows, in the units of the data
+    problem: Problem,  # its units, its divergence and its number type
+    place: int = 0,  # in the pass
+) -> Batch:  # in the units of the problem
+    "Check rows of a stream and bring them into the units and the number type of the problem."
+    check_beta(V, problem.beta)
+    largest, units, dtype = float(V.largest()), problem.units, problem.plain.dtype
+    most = times_two_to(torch.finfo(dtype).max ** 0.3, 2 * units.p)
+    if largest > most:
+        text = f"a batch holds {largest:g}, and after the first rows of this stream {most:.1g} is the most"
+        raise ValueError(f"{text}: scale the data, or begin with rows of this size")
+    return Batch(units.of_data(V).to(dtype), place)
 
 # %% ../nbs/08_minibatch.ipynb #7ebb5e82
-def _first_rows(pieces: Iterator, rows: int, numbers: int = 1 << 22) -> list:
-    "The first batches of a stream, until they hold enough rows or numbers."
+def first_rows(
+    pieces: Iterator,  # batches
+    rows: int,  # how many are wanted
+    numbers: int = 1 << 22,  # stored entries that are enough
+) -> list:  # the first batches
+    "Take batches until they hold enough rows or numbers."
     taken = []
     for piece in pieces:
         taken.append(piece)
@@ -363,9 +282,11 @@ def _first_rows(pieces: Iterator, rows: int, numbers: int = 1 << 22) -> list:
             break
     return taken
 
-
-def _stacked(pieces: list):
-    "Batches as one matrix; the first one alone where they are tensors."
+# %% ../nbs/08_minibatch.ipynb #c7ec3838
+def stack_rows(
+    pieces: list,  # batches of one kind
+):  # one matrix
+    "Put batches below each other; sparse tensors cannot be, and the first one stands for all."
     if sp.issparse(pieces[0]):
         return sp.vstack(pieces, format="csr")
     if torch.is_tensor(pieces[0]):
@@ -373,74 +294,248 @@ def _stacked(pieces: list):
     return np.concatenate([np.asarray(piece) for piece in pieces])
 
 # %% ../nbs/08_minibatch.ipynb #e54d845d
-def _stream_H(model: MiniBatchNMF, problem, pieces: list, k: int, H) -> Tensor:
-    "The components to begin a stream with, in the units of the task."
-    V, beta = problem.plain, problem.beta
-    if model.init == "custom":
-        return make_start(model, problem, k, None if H is None else np.ones((V.shape[0], k)), H, None, min(V.shape)).H
-    for piece in pieces[1:]:
-        check_beta(read_data(model, piece)[0], beta)
-    V = problem.units.of_data(read_data(model, _stacked(pieces))[0])
-    state = make_start(model, problem._replace(V=V, plain=V), k, None, H, None, min(V.shape))
+def stream_components(
+    V: DataMatrix,  # (n,m) the first rows
+    start: State,  # W (n,k), H (k,m)
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    steps: int = 50,  # of the fit
+) -> Tensor:  # (k,m) components, above 0 wherever a topic has any word
+    "Fit the first rows of a stream; return the components to begin with."
     step = extrapolated_step if beta >= 1 else partial(mu_step, beta=beta)
-    state = next(islice(iterate(step, repeat(V), momentum(state) if beta >= 1 else state), 50, None))
+    begin = momentum(start) if beta >= 1 else start
+    state = next(islice(iterate(step, repeat(V), begin), steps, None))
     H = improve(V, state).H if beta >= 1 else state.H
     return torch.maximum(H, 0.01 * H.mean(1, keepdim=True))
 
+# %% ../nbs/08_minibatch.ipynb #227e3226
+class Passes:
+    "A callback for `fit` that records what each pass over the data cost."
+
+    def __init__(
+        self,
+        units: Units | None = None,  # of the loop; None: those of the data
+        tell: Callable | None = None,  # called with (look, state) after each pass; True stops the fit
+    ):
+        self.records, self.steps, self.units, self.tell = [], 0, units or Units(), tell
+
+    def __call__(self, look: Look, state: State) -> bool:
+        if look.passes == len(self.records):  # in the midst of one
+            return False
+        self.note(look, state)
+        return bool(self.tell and self.tell(look._replace(step=len(self.records)), state))
+
+    def note(
+        self,
+        look: Look,  # the last one
+        state: State,  # at it
+    ) -> None:
+        "Record the pass under way, or just ended."
+        rows, *costs = state.memory.passed
+        f, d = (self.units.objective(float(cost)) for cost in costs)
+        record = {"step": len(self.records) + 1, "seconds": look.seconds, "rows": rows, "objective": f, "divergence": d}
+        self.records.append(record)
+        self.steps = state.memory.steps
+
+    def close(
+        self,
+        result: Fit,  # that has ended
+    ) -> None:
+        "Record what there was of a pass that did not end."
+        if result.state.memory.steps > self.steps or not self.records:
+            self.note(result.history[-1], result.state)
+            if self.tell and result.reason != "interrupt":
+                self.tell(result.history[-1]._replace(step=len(self.records)), result.state)
+
+# %% ../nbs/08_minibatch.ipynb #e1958d17
+def check_batches(
+    model: MiniBatchNMF,  # the estimator
+    k: int,  # components
+    size: float,  # of the smaller side of the data
+) -> float:  # beta
+    "Raise unless the parameters can be fitted with."
+    for name, least in (("batch_size", 1), ("fresh_restarts_max_iter", 1), ("max_iter", 1)):
+        check_number(name, getattr(model, name), least, whole=True)
+    for name in ("max_no_improvement", "transform_max_iter", "total_samples"):
+        if getattr(model, name) is not None:
+            check_number(name, getattr(model, name), 1, whole=True)
+    check_number("forget_factor", model.forget_factor, 0, 1)
+    check_flag("fresh_restarts", model.fresh_restarts)
+    if model.init == "nndsvd":
+        warn_user("The multiplicative update ('mu') solver cannot update zeros; give init='nndsvda'", UserWarning)
+    return check_parameters(model, k, size)
+
+# %% ../nbs/08_minibatch.ipynb #fe409a55
+def step_of(
+    model: MiniBatchNMF,  # the estimator
+    problem: Problem,  # of some rows
+    total: int | None,  # rows in all; None: nobody knows
+) -> Callable:  # (batch, state) -> state
+    "Return `stream_step` with the options of the model; the penalty on H is that for each row."
+    l1_W, l2_W, l1_H, l2_H = problem.penalty
+    n = problem.plain.shape[0]
+    options = {"forget": model.forget_factor, "total": total, "rounds": model.fresh_restarts_max_iter}
+    return partial(stream_step, beta=problem.beta, penalty=Penalty(l1_W, l2_W, l1_H / n, l2_H / n), **options)
+
+# %% ../nbs/08_minibatch.ipynb #6d863a04
+def pass_tasks(
+    model: MiniBatchNMF,  # the estimator
+    X,  # the data as it was given, None for a stream
+    y,  # as it was given
+    problem: Problem,  # in the units of the loop
+    like: Callable,  # tensor -> the kind of array that is wanted
+) -> Tasks:  # to be told of each pass
+    "Begin to tell scikit-learn's callbacks of each pass."
+
+    def fitted(look, state):
+        return {"components_": like(problem.units.factor(state.H)), "n_components_": len(state.H)}
+
+    tasks = Tasks(model, X, y, fitted, "pass", 1)
+    tasks(Look(0, 0.0, math.nan, math.nan), None)  # the first pass begins
+    return tasks
+
+# %% ../nbs/08_minibatch.ipynb #e34d20b1
+def run_batches(
+    model: MiniBatchNMF,  # the estimator
+    step: Callable,  # from `step_of`
+    data: list | Iterator | Callable,  # batches
+    start: State,  # from `stream_start`
+    watch: Passes,  # keeps the records
+    rules: Iterable[Callable] = (),  # when to stop, besides the number of passes
+    every: float = math.inf,  # batches between two looks
+    total: int | None = None,  # batches at most, if anybody knows
+) -> Fit:
+    "Let the loop run over batches, watched."
+    rules = [*rules, partial(enough_passes, most=model.max_iter)]
+    with ExitStack() as stack:
+        watchers = [watch, *([stack.enter_context(Progress(total))] if model.verbose else [])]
+        options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "every": 1 if model.verbose else every}
+        options["objective"] = lambda V, W, H: H.new_full((), math.nan)  # the memory knows it
+        result = fit(step, data, start, math.inf, 0, rules=rules, **options)
+    watch.close(result)
+    if result.reason == "max_iter":
+        warn_unless_converged(result, model.tol)
+    return result
+
+# %% ../nbs/08_minibatch.ipynb #81ab4754
+def keep_batches(
+    model: MiniBatchNMF,  # the estimator
+    state: State,  # after its batches
+    problem: Problem,  # in the units of the loop
+    like: Callable,  # tensor -> the kind of array that is wanted
+    cost: Cost,  # of the data, in the units of the loop
+) -> None:
+    "Set what every kind of fit sets, all at once."
+    seen, H, units = state.memory, problem.units.factor(state.H), problem.units
+    fitted = {"components_": like(H), "n_components_": len(H), "_n_components": len(H), "device_": str(H.device)}
+    fitted |= {"_stream": (state.H, seen.P, seen.Q, seen.mass, seen.rows, seen.steps), "_stream_scale": units.p}
+    fitted |= {"n_steps_": seen.steps, "objective_": units.objective(float(cost.objective))}
+    fitted["reconstruction_err_"] = units.error((2 * float(cost.divergence)) ** 0.5)
+    vars(model).update(fitted)
+
+# %% ../nbs/08_minibatch.ipynb #a4a186d5
+def fit_data(
+    model: MiniBatchNMF,  # the estimator
+    X,  # (n,m) data
+    y=None,  # for callbacks
+    W=None,  # (n,k) start for init="custom"
+    H=None,  # (k,m) start for init="custom"
+):  # (n,k) weights
+    "Fit to data and return the weights."
+    with old_fit_kept(model):
+        V, like = read_data(model, X, reset=True)
+        n, k = V.shape[0], count_components(model.n_components, V.shape[1], H)
+        penalty = (model.alpha_W, model.alpha_H, model.l1_ratio)
+        beta = check_batches(model, k, min(V.shape))
+        problem = make_problem(V, beta, *penalty, seed=seed_of(model.random_state))
+        start, size = make_start(model, problem, k, W, H, None, min(V.shape)), min(model.batch_size, n)
+        batches, calm = cut(problem.V, size), Calm(model.tol, model.max_no_improvement, min(1.0, size / (n + 1)))
+        begin = stream_start(start.H, () if model.fresh_restarts else start.W.split(size))
+        watch, step = Passes(problem.units, pass_tasks(model, X, y, problem, like)), step_of(model, problem, n)
+        result = run_batches(model, step, batches, begin, watch, [calm], 1, len(batches) * model.max_iter)
+        seen, H, stopped = result.state.memory, result.state.H, None
+        try:
+            W = best_weights(model, V, problem.units.factor(H))
+        except KeyboardInterrupt as signal:
+            W, stopped = problem.units.factor(torch.cat(seen.blocks)) if seen.blocks else None, signal
+        keep_batches(model, result.state, problem, like, seen.passed)
+        model.history_, model.n_iter_ = watch.records, len(watch.records)
+        if W is not None:
+            W_loop = problem.units.of_factor(W)
+            model.reconstruction_err_, model.objective_ = measure(problem, W_loop, H, model.n_iter_)
+        if stopped:
+            raise stopped
+        watch.tell.close()
+        return like(W)
+
 # %% ../nbs/08_minibatch.ipynb #2ede8e44
-def _fit_stream(model: MiniBatchNMF, X, y, H) -> None:
+def fit_stream(
+    model: MiniBatchNMF,  # the estimator
+    X,  # an iterator of batches, or a function that returns one
+    y=None,  # for callbacks
+    H=None,  # (k,m) start for init="custom"
+) -> None:
     "Fit to the batches of a stream, each seen once a pass and forgotten."
-    pieces = iter(X() if callable(X) else X)
-    first = next(pieces, None)
-    if first is None:
-        raise ValueError("X gives no batch; a stream needs at least one")
-    V, like = read_data(model, first, reset=True)
-    k = model._n_components = count_components(model.n_components, V.shape[1], H)
-    task, problem = _task(
-        model, V, _check_batches(model, k, min(V.shape)), model.total_samples, seed_of(model.random_state)
-    )
-    taken = _first_rows(chain([first], pieces), 400 * k)
-    waiting = [chain(taken, pieces)]
-    stream = stream_start(_stream_H(model, problem, taken, k, H))
-    give = lambda: _read(model, waiting.pop() if waiting else X(), task.units)  # noqa: E731
-    passes = model.max_iter if callable(X) else 1
-    total = passes * math.ceil(model.total_samples / V.shape[0]) if model.total_samples else None
-    with _Seen(model, None, y, task, like, total) as seen:
-        steps = _steps(model, give, stream, None, task, passes)
-        stream, history, reason = _passes(model, steps, stream, task, None, seen)
-        _set(model, stream, task, like)
-    if callable(X):
-        _warn(model, history, reason)
-    model.n_iter_, model.history_, model.objective_ = history[-1]["step"], history, history[-1]["objective"]
-    model.reconstruction_err_ = (2 * history[-1]["divergence"]) ** 0.5
+    with old_fit_kept(model):
+        pieces = iter(X() if callable(X) else X)
+        first = next(pieces, None)
+        if first is None:
+            raise ValueError("X gives no batch; a stream needs at least one")
+        V, like = read_data(model, first, reset=True)
+        k = count_components(model.n_components, V.shape[1], H)
+        beta, dtype = check_batches(model, k, min(V.shape)), V.dtype
+        taken = first_rows(chain([first], pieces), 400 * k)
+        for piece in taken[1:]:
+            check_beta(read_data(model, piece)[0], beta)
+        options = (beta, model.alpha_W, model.alpha_H, model.l1_ratio)
+        problem = make_problem(read_data(model, stack_rows(taken))[0], *options, seed=seed_of(model.random_state))
+        problem = problem._replace(V=problem.V.to(dtype), plain=problem.plain.to(dtype))
+        waiting = [chain(taken, pieces)]
+
+        def one_pass():
+            batches = waiting.pop() if waiting else X()
+            return (to_batch(read_data(model, piece)[0], problem, place) for place, piece in enumerate(batches))
+
+        W = np.ones((problem.V.shape[0], k)) if model.init == "custom" and H is not None else None
+        start = make_start(model, problem, k, W, H, None, min(problem.V.shape))
+        begin = stream_start(start.H if model.init == "custom" else stream_components(problem.V, start, beta))
+        watch = Passes(problem.units, pass_tasks(model, None, y, problem, like))
+        rules = [partial(small_pass_gain, tol=model.tol)] if callable(X) else []
+        passes = model.max_iter if callable(X) else 1
+        total = passes * math.ceil(model.total_samples / V.shape[0]) if model.total_samples else None
+        step = step_of(model, problem, model.total_samples)
+        result = run_batches(model, step, one_pass if callable(X) else one_pass(), begin, watch, rules, total=total)
+        keep_batches(model, result.state, problem, like, result.state.memory.passed)
+        model.history_, model.n_iter_ = watch.records, len(watch.records)
+        watch.tell.close()
 
 # %% ../nbs/08_minibatch.ipynb #b6830f63
-def _resume(model: MiniBatchNMF, V: DataMatrix) -> Stream:
-    "The stream of a model that has seen batches, on the device of the next one."
-    H, P, Q, *counts = model._stream
-    return Stream(*(torch.as_tensor(A).to(V.device, V.dtype) for A in (H, P, Q)), *counts)
-
-
-def _see(model: MiniBatchNMF, X, W, H) -> None:
+def see_batch(
+    model: MiniBatchNMF,  # the estimator
+    X,  # (b,m) data
+    W=None,  # (b,k) start for init="custom", of the first call
+    H=None,  # (k,m) start for init="custom", of the first call
+) -> None:
     "See one batch."
-    first = not hasattr(model, "components_")
-    V, like = read_data(model, X, reset=first)
-    k = model._n_components = count_components(model.n_components, V.shape[1], H) if first else len(model.components_)
-    beta = _check_batches(model, k, min(V.shape) if first else math.inf)
-    seed = seed_of(model.random_state) if first else 0
-    units = None if first else Units(beta, model._stream_scale)
-    task, problem = _task(model, V, beta, model.total_samples, seed, units)
-    if first:
-        start = make_start(model, problem, k, W, H, None, min(V.shape)).H
-        rng = torch.Generator().manual_seed(seed)
-        stream = stream_start(start if start.any() else half_normal(start.shape, 1.0, rng, V))  # of a batch of zeros
-    else:
-        stream = _resume(model, V)
-    batch = _Batch(task.units.of_data(V), None)
-    _, f, d, stream = _learn(model, batch, stream, None, task)
-    _set(model, stream, task, like)
-    model.objective_ = task.units.objective(f.item())
-    model.reconstruction_err_ = task.units.error((2 * d.item()) ** 0.5)
+    with old_fit_kept(model):
+        first = not hasattr(model, "components_")
+        V, like = read_data(model, X, reset=first)
+        k = count_components(model.n_components, V.shape[1], H) if first else len(model.components_)
+        beta, seed = (
+            check_batches(model, k, min(V.shape) if first else math.inf),
+            seed_of(model.random_state) if first else 0,
+        )
+        options = {"units": None if first else Units(beta, model._stream_scale), "seed": seed}
+        problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, **options)
+        if first:
+            start, rng = make_start(model, problem, k, W, H, None, min(V.shape)).H, torch.Generator().manual_seed(seed)
+            state = stream_start(start if start.any() else half_normal(start.shape, 1.0, rng, V))  # of a batch of zeros
+        else:
+            H, P, Q = (torch.as_tensor(A).to(V.device, V.dtype) for A in model._stream[:3])
+            state = State(H[:0], H, Stream(P, Q, *model._stream[3:]))
+        step = step_of(model, problem, model.total_samples)
+        state = step(to_batch(V, problem), state)
+        check_finite(float(state.memory.objective), state.memory.steps)
+        keep_batches(model, state, problem, like, state.memory.batch)
 
 # %% ../nbs/08_minibatch.ipynb #fc4ce54a
 class MiniBatchNMF(Factorisation):
@@ -547,7 +642,7 @@ class MiniBatchNMF(Factorisation):
         H=None,  # (k,m) start for init="custom"
     ) -> MiniBatchNMF:  # self
         "Find the components of `X`."
-        _fit_stream(self, X, y, H) if is_stream(X) else _fit_data(self, X, y, W, H)
+        fit_stream(self, X, y, H) if is_stream(X) else fit_data(self, X, y, W, H)
         return self
 
     @with_callbacks
@@ -561,7 +656,7 @@ class MiniBatchNMF(Factorisation):
         "Find the components of `X` and return the weights."
         if is_stream(X):
             raise TypeError("fit_transform needs the data; fit the stream, then transform its batches one by one")
-        return _fit_data(self, X, y, W, H)
+        return fit_data(self, X, y, W, H)
 
     def partial_fit(
         self,
@@ -571,7 +666,7 @@ class MiniBatchNMF(Factorisation):
         H=None,  # (k,m) start for init="custom", of the first call
     ) -> MiniBatchNMF:  # self
         "Update the components with one batch."
-        _see(self, X, W, H)
+        see_batch(self, X, W, H)
         return self
 
     def __getstate__(self):

@@ -30,9 +30,9 @@ from .state import State, members, stacked
 
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'small_residual',
-           'enough_steps', 'enough_time', 'first_reason', 'of_members', 'Varied', 'Part', 'split', 'Fit', 'Run',
-           'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html',
-           'in_notebook', 'Progress']
+           'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'of_members', 'Varied', 'Part', 'split',
+           'Fit', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit',
+           'curve_html', 'in_notebook', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -146,6 +146,15 @@ def enough_steps(
 ) -> str | None:  # "max_iter", or None to go on
     "Stop after so many steps."
     return "max_iter" if history[-1].step >= most else None
+
+# %% ../nbs/06_train.ipynb #6614edd6
+def enough_passes(
+    history: list[Look],  # the start and each look so far
+    state: State | None = None,  # not needed
+    most: float = math.inf,  # whole passes over the data
+) -> str | None:  # "max_iter", or None to go on
+    "Stop after so many passes."
+    return "max_iter" if history[-1].passes >= most else None
 
 # %% ../nbs/06_train.ipynb #5a315414
 def enough_time(
@@ -376,7 +385,11 @@ def warn_unless_converged(
         limit = "Maximum number of iterations" if result.reason == "max_iter" else "Maximum time"
         what = f"{limit} {(now.passes or now.step) if result.reason == 'max_iter' else ''}".strip()
         fell = f"{(f1 - f2) / max(abs(f0), 1e-300):.1e} of its start in the last {now.step - before.step}"
-        remedy = f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
+        remedy = (
+            "Raise max_iter, or tol."
+            if not math.isfinite(f1)
+            else f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
+        )
         text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
         warn_user(text, ConvergenceWarning)
 

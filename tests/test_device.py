@@ -12,7 +12,7 @@ from nmf_nb.divergence import Penalty, beta_divergence, kkt_residual, penalty_va
 from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.linalg import DenseMatrix
-from nmf_nb.minibatch import batch_weights, stream_start, stream_step
+from nmf_nb.minibatch import Batch, stream_start, stream_step
 from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
@@ -97,9 +97,9 @@ def test_penalties_of_rows(f):
 @pytest.mark.parametrize("beta", [0.5, 1, 2, 3])
 def test_batches(beta, kept):
     V, (W, H, _) = start()
-    stream = stream_start(H)
+    state = stream_start(H, (W,) if kept else ())
     with OneDevice():
         for _ in range(2):
-            w, f = batch_weights(V, stream.H, W if kept else None, beta, l1=0.1)
-            stream = stream_step(V, w, stream, beta, l1=0.1, l2=0.1, rho=0.5)
-    assert {f.device.type, stream.H.device.type, stream.P.device.type} == {"meta"}
+            state = stream_step(Batch(V), state, beta, Penalty(l1_W=0.1, l1_H=0.1, l2_H=0.1), forget=0.5)
+        f = state.memory.objective
+    assert {f.device.type, state.H.device.type, state.memory.P.device.type} == {"meta"}

@@ -396,7 +396,7 @@ def test_ctrl_c_in_a_stream(X, ctrl_c, after):
                 ctrl_c()
             yield X[i % 9 * 10 : i % 9 * 10 + 10]
 
-    with pytest.warns(ConvergenceWarning, match=f"interrupted after {after} batches"):
+    with pytest.warns(ConvergenceWarning, match=f"interrupted after {after} steps"):
         model = nmf_nb.MiniBatchNMF(3, random_state=0).fit(batches())
     assert model.n_steps_ == after and model.n_iter_ == 1
     assert [row["rows"] for row in model.history_] == [10 * after] and np.isfinite(model.reconstruction_err_)
@@ -414,7 +414,7 @@ def test_ctrl_c_in_a_later_pass(X, ctrl_c):
                 ctrl_c()
             yield rows
 
-    with pytest.warns(ConvergenceWarning, match="interrupted after 32 batches"):
+    with pytest.warns(ConvergenceWarning, match="interrupted after 32 steps"):
         model = nmf_nb.MiniBatchNMF(3, tol=0, random_state=0).fit(again)
     assert model.n_steps_ == 32 and model.n_iter_ == 4
     assert [row["rows"] for row in model.history_] == [90, 90, 90, 50] and np.isfinite(model.objective_)
