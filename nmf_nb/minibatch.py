@@ -348,7 +348,7 @@ class Passes:
 
 # %% ../nbs/08_minibatch.ipynb #e1958d17
 def check_batches(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     k: int,  # components
     size: float,  # of the smaller side of the data
 ) -> float:  # beta
@@ -366,7 +366,7 @@ def check_batches(
 
 # %% ../nbs/08_minibatch.ipynb #fe409a55
 def step_of(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     problem: Problem,  # of some rows
     total: int | None,  # rows in all; None: nobody knows
 ) -> Callable:  # (batch, state) -> state
@@ -378,7 +378,7 @@ def step_of(
 
 # %% ../nbs/08_minibatch.ipynb #6d863a04
 def pass_tasks(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     X,  # the data as it was given, None for a stream
     y,  # as it was given
     problem: Problem,  # in the units of the loop
@@ -395,7 +395,7 @@ def pass_tasks(
 
 # %% ../nbs/08_minibatch.ipynb #e34d20b1
 def run_batches(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     step: Callable,  # from `step_of`
     data: list | Iterator | Callable,  # batches
     start: State,  # from `stream_start`
@@ -418,7 +418,7 @@ def run_batches(
 
 # %% ../nbs/08_minibatch.ipynb #81ab4754
 def keep_batches(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     state: State,  # after its batches
     problem: Problem,  # in the units of the loop
     like: Callable,  # tensor -> the kind of array that is wanted
@@ -434,7 +434,7 @@ def keep_batches(
 
 # %% ../nbs/08_minibatch.ipynb #a4a186d5
 def fit_data(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     X,  # (n,m) data
     y=None,  # for callbacks
     W=None,  # (n,k) start for init="custom"
@@ -469,7 +469,7 @@ def fit_data(
 
 # %% ../nbs/08_minibatch.ipynb #2ede8e44
 def fit_stream(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     X,  # an iterator of batches, or a function that returns one
     y=None,  # for callbacks
     H=None,  # (k,m) start for init="custom"
@@ -510,7 +510,7 @@ def fit_stream(
 
 # %% ../nbs/08_minibatch.ipynb #b6830f63
 def see_batch(
-    model: MiniBatchNMF,  # the estimator
+    model: Factorisation,  # the estimator
     X,  # (b,m) data
     W=None,  # (b,k) start for init="custom", of the first call
     H=None,  # (k,m) start for init="custom", of the first call
