@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from .report import report
 from .topic_files import PARAMETERS, params_of_parts, table_parts, topic_model_of_parts, topic_model_parts
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
 from .view import find_topics, flags
-from .view import representative_docs, topic_index, topics_by, topics_html, topics_text, unexplained, view
+from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text, unexplained, view
 from .view import words_by
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def vectorise(
     vectorizer = clone(vectorizer)
     try:
         return csr_matrix(vectorizer.fit_transform(texts)), vectorizer
+    except re.error as error:
+        raise ValueError(f"token_pattern={vectorizer.token_pattern!r} is no pattern: {error}") from None
     except ValueError as error:
         if not finds_no_words(error):
             raise
@@ -164,6 +167,8 @@ def share_order(
     H: np.ndarray,  # (k,m) components, 0 or more
 ) -> np.ndarray:  # (k,) indices of topics
     "Order topics by their share, the largest first."
+    if W.ndim != 2 or W.shape[1:] != H.shape[:1]:
+        raise ValueError(f"W {W.shape} and H {H.shape} do not fit; they must be (n,k) and (k,m)")
     return np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
 
 # %% ../nbs/14_topics.ipynb #0c535894
@@ -275,6 +280,7 @@ def _held(name: str) -> property:
     "An attribute that the view holds."
 
     def get(self):
+        check_is_fitted(self)
         return getattr(self.view_, name)
 
     get.__doc__ = f"Return `{name}` of the view: see `TopicView`."
@@ -451,7 +457,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
     def _weights(self, docs) -> tuple:
         "The data of new documents, and the weights of the topics in them."
         check_is_fitted(self)
-        X = csr_matrix(self.vectorizer_.transform(read_texts(docs)))
+        texts, (k, m) = read_texts(docs), self.components_.shape
+        if not texts:
+            return csr_matrix((0, m)), np.zeros((0, k))
+        X = csr_matrix(self.vectorizer_.transform(texts))
         return X, weigh(self.model_, X, self.components_, self.order_)
 
     def score(
@@ -481,6 +490,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     @property
     def X_(self):
         "The data, (n,m)."
+        check_is_fitted(self)
         if self._X is None:
             self._X = csr_matrix(self.vectorizer_.transform(self.docs_))
         return self._X
@@ -520,7 +530,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> DataFrame:  # label and score, 0 to 1: how much of the words' use is in the topic
         "Return the topics that use some words most."
         check_is_fitted(self)
-        return find_topics(self.view_, self.vectorizer_.build_analyzer()(query), n)
+        if not isinstance(query, str):
+            raise TypeError(f"query is {query!r}; it must be a string of words")
+        return find_topics(self.view_, text_parser(self.vectorizer_).build_analyzer()(query), n)
 
     def find_docs(
         self,
@@ -581,6 +593,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Replace labels."
         check_is_fitted(self)
+        if not isinstance(names, dict):
+            raise TypeError(f"names is {names!r}; it must be a dict, for example {{1: 'new label'}}")
         now = self._now()
         renamed = relabelled(self.view_, {topic_index(self, topic): name for topic, name in names.items()})
         return self._hold(**now | {"view": renamed, "before": (*now["before"], now)})

@@ -25,8 +25,9 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs',
-           'find_topics', 'changed_text', 'search_tokens', 'term_places', 'marked', 'Explanation', 'explain',
-           'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html', 'export_table']
+           'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'term_places', 'marked', 'Explanation',
+           'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html',
+           'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -141,6 +142,12 @@ def _check_many(n: int) -> None:
         raise ValueError(f"n={n!r}; it must be a whole number, 0 or more")
 
 
+def _check_share(name: str, value: float) -> None:
+    "Raise a ValueError unless a limit is a number."
+    if not isinstance(value, (int, float, np.number)) or value != value:
+        raise ValueError(f"{name}={value!r}; it must be a number, such as a share from 0 to 1")
+
+
 def words_by(
     tm: TopicView,  # or a `TopicModel`
     n: int = 10,  # words a topic
@@ -186,6 +193,7 @@ def find_docs(
 ) -> DataFrame:  # share, meta and text, the largest share first
     "Return the documents that have a topic."
     _check_many(n)
+    _check_share("least", least)
     j = topic_index(tm, topic)
     best = np.argsort(-tm.doc_topics_[:, j].round(9), kind="stable")[:n]
     return _documents(tm, best[(tm.doc_topics_[best, j] >= least) & (tm.doc_topics_[best, j] > 0)], j)
@@ -239,13 +247,24 @@ def search_tokens(
         start = start if at < 0 else at + (1 if overlap else len(token))
     return places
 
+# %% ../nbs/10b_view.ipynb #61df9981
+def text_parser(
+    vectorizer=None,  # a vectoriser of scikit-learn, a pipeline with one, or anything else
+):  # with `build_analyzer`, of scikit-learn
+    "Return what takes texts apart."
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    steps = [vectorizer, *(step for _, step in getattr(vectorizer, "steps", []))]
+    plain = CountVectorizer(token_pattern=r"\w+", ngram_range=(1, 3))
+    return next((step for step in steps if hasattr(step, "build_analyzer")), plain)
+
 # %% ../nbs/10b_view.ipynb #9d5f2672
 def _tokens(text: str, vectorizer) -> tuple[list[str], list]:
     "The tokens of a text and their places."
     made = changed_text(text, vectorizer.build_preprocessor())
     if made and vectorizer.tokenizer is None:
         pattern = re.compile(vectorizer.token_pattern)
-        found = [(m[pattern.groups], m.span(pattern.groups)) for m in pattern.finditer(made[0])]
+        found = [(m[pattern.groups] or "", m.span(pattern.groups)) for m in pattern.finditer(made[0])]
         return [token for token, _ in found], [(made[1][a], _end(made[1], b)) for _, (a, b) in found]
     tokens = vectorizer.build_tokenizer()(vectorizer.build_preprocessor()(text))
     whole, at = made or changed_text(text, str.lower) or (text, range(len(text) + 1))
@@ -260,21 +279,12 @@ def _end(at: list[int], b: int) -> int:
     return at[b]
 
 
-def _parser(vectorizer):
-    "What takes texts apart: the vectoriser, a step of a pipeline, or plain words."
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    steps = [vectorizer, *(step for _, step in getattr(vectorizer, "steps", []))]
-    plain = CountVectorizer(token_pattern=r"\w+", ngram_range=(1, 3))
-    return next((step for step in steps if hasattr(step, "build_analyzer")), plain)
-
-
 def term_places(
     text: str,  # any text
     vectorizer=None,  # a vectoriser of scikit-learn, or a pipeline with one; of any other, and of None, plain words
 ) -> list[tuple[str, list[tuple[int, int]]]]:  # each term of the text, and start and end of its words
     "Find the terms of a text and where they stand."
-    parser = _parser(vectorizer)
+    parser = text_parser(vectorizer)
     if parser.analyzer != "word":
         terms, low = parser.build_analyzer()(text), changed_text(text, str.lower)
         whole, at = low if low and any(term != term.upper() for term in terms) else (text, range(len(text) + 1))
@@ -386,6 +396,7 @@ def unexplained(
             "unexplained needs a model with V ~ W H, such as NMF, and this one is a mixture that does not approximate "
             "the data; documents without a topic are those whose row of doc_topics_ is zero"
         )
+    _check_share("most", most)
     at = np.flatnonzero(tm.doc_fit_ <= most)
     at = at[np.argsort(tm.doc_fit_[at], kind="stable")]
     return tm.meta_.iloc[at].assign(fit=tm.doc_fit_[at], text=[tm.docs_[i] for i in at])
@@ -398,6 +409,7 @@ def flags(
     "Return topics that are dead or nearly the same."
     from pandas import DataFrame
 
+    _check_share("alike", alike)
     length = np.linalg.norm(tm.topic_words_, axis=1, keepdims=True)
     unit = tm.topic_words_ / np.where(length > 0, length, 1.0)
     cosine, labels = unit @ unit.T, tm.topics_["label"].to_numpy()

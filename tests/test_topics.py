@@ -6,7 +6,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import NMF as SklearnNMF
 from sklearn.decomposition import LatentDirichletAllocation, TruncatedSVD
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -157,6 +158,54 @@ def test_what_is_no_document(tm, doc):
         tm.explain(doc)
 
 
+def test_no_new_texts(tm):
+    assert tm.transform([]).shape == (0, 3) and tm.transform(iter(())).shape == (0, 3)
+
+
+def test_what_is_asked_wrongly(tm):
+    for call, kind, said in (
+        (lambda: tm.find_topics(None), TypeError, "query is None"),
+        (lambda: tm.find_topics("war", n=-1), ValueError, "n=-1"),
+        (lambda: tm.top_words(n="x"), ValueError, "n='x'"),
+        (lambda: tm.representative_docs(1, n=-1), ValueError, "n=-1"),
+        (lambda: tm.find_docs(1, least="x"), ValueError, "least='x'"),
+        (lambda: tm.unexplained("x"), ValueError, "most='x'"),
+        (lambda: tm.flags(None), ValueError, "alike=None"),
+        (lambda: tm.rename(["x"]), TypeError, "it must be a dict"),
+        (lambda: tm.find_docs(True), ValueError, "topic=True"),
+        (lambda: tm.topics_by("nothing"), ValueError, "by='nothing'"),
+        (lambda: tm.topics_by([1]), ValueError, "1 values"),
+    ):
+        with pytest.raises(kind, match=said):
+            call()
+
+
+def test_before_the_fit():
+    tm = TopicModel(2)
+    assert not hasattr(tm, "topics_") and not hasattr(tm, "X_") and repr(tm) == "TopicModel(n_topics=2)"
+    for call in (
+        lambda: tm.topics_,
+        lambda: tm.n_topics_,
+        tm.top_words,
+        tm.documents,
+        lambda: tm.transform(TEXTS),
+        tm.flags,
+    ):
+        with pytest.raises(NotFittedError, match="not fitted"):
+            call()
+
+
+def test_groups_by_dates_in_words_and_by_clusters():
+    table = pd.DataFrame(
+        {"when": [f"2001-{1 + i % 12:02}-03" for i in range(18)], "speech": [i // 3 for i in range(18)]}
+    )
+    tm = TopicModel(2).fit(TEXTS, meta=table)
+    assert tm.topics_by("when", bins=4)["group"].nunique() <= 4
+    alone, whole = tm.topics_by([0] * 18, draws=400), tm.topics_by([0] * 18, draws=400, cluster="speech")
+    np.testing.assert_allclose(alone["share"], whole["share"])
+    assert ((whole["high"] - whole["low"]) > (alone["high"] - alone["low"])).all(), "texts of a speech are alike"
+
+
 # Solvers
 
 
@@ -246,6 +295,27 @@ def test_a_refit_forgets_what_could_be_undone(tm):
 def test_merging_what_cannot_be(tm, topics):
     with pytest.raises(ValueError, match="topic"):
         tm.merge(topics)
+
+
+@pytest.mark.parametrize(
+    "vectorizer",
+    [
+        CountVectorizer(binary=True),
+        CountVectorizer(dtype=np.uint8),
+        CountVectorizer(dtype=bool),
+        CountVectorizer(analyzer="char", ngram_range=(2, 3)),
+        CountVectorizer(analyzer=str.split),
+        CountVectorizer(vocabulary={"peace": 1, "tax": 2, "war": 0}),
+        make_pipeline(CountVectorizer(), TfidfTransformer()),
+    ],
+    ids=str,
+)
+def test_any_vectorizer_does_everything(vectorizer, tmp_path):
+    tm = TopicModel(3, vectorizer=vectorizer).fit(TEXTS)
+    assert tm.merge([1, 2]).n_topics_ == 2
+    assert any(label for _, label, *_ in tm.explain(TEXTS[0]).pieces)
+    assert tm.find_topics("war peace").shape[1] == 2
+    tm.report(tmp_path / "report.html")
 
 
 # Labels
