@@ -26,16 +26,8 @@ from .report import report
 from .topic_files import PARAMETERS, params_of_parts, table_parts, topic_model_of_parts, topic_model_parts
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
 from .view import find_topics, flags
-from nmf_nb.view import (
-    representative_docs,
-    text_parser,
-    topic_index,
-    topics_by,
-    topics_html,
-    topics_text,
-    unexplained,
-    view,
-)
+from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text
+from .view import unexplained, view
 from .view import words_by
 
 if TYPE_CHECKING:
