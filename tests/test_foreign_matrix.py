@@ -1,6 +1,7 @@
 """A data matrix of the user's own equals the whole: blocks of rows, with and without gaps, a formula, a file."""
 
 import json
+import warnings
 from functools import partial
 from itertools import islice, repeat
 
@@ -9,8 +10,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 from conftest import ROOT
+from sklearn.exceptions import ConvergenceWarning
 from torch.testing import assert_close
 
+from nmf_nb import NMF, MiniBatchNMF
 from nmf_nb.divergence import beta_divergence, check_beta, kkt_residual, pull_push_H, reconstruction_error
 from nmf_nb.gradient import pgd_step, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
@@ -232,3 +235,67 @@ def test_kinds_that_lack_something():
     with pytest.raises(ValueError, match="says itself what is missing"):
         data_matrix(V, missing="nan")
     assert data_matrix(V, dtype=torch.float32).dtype is torch.float32
+
+
+def close_models(a, b, X, Y, rtol):
+    "Two fits of the same data: their components, weights, errors and scores"
+    np.testing.assert_allclose(a.components_, b.components_, rtol=rtol, atol=rtol * b.components_.max())
+    assert a.reconstruction_err_ == pytest.approx(b.reconstruction_err_, rel=rtol)
+    W = b.transform(Y)
+    np.testing.assert_allclose(a.transform(X), W, rtol=rtol, atol=rtol * W.max())
+
+
+SOLVERS = (("cd", 2), ("pgd", 2), *(("mu", beta) for beta in BETAS))
+INITS = ("random", "nndsvda", "nndsvdar", "nndsvd", "custom")
+FEW = ("mixed gaps", "few observed", "formula")  # the slower betas see these alone
+CASES = [(form, *case) for case in SOLVERS for form in (FORMS if case[1] in (1, 2) else FEW)]
+
+
+@pytest.mark.parametrize("turn, form, solver, beta", [(i, *case) for i, case in enumerate(CASES)])
+def test_estimator(turn, form, solver, beta):
+    "Starts, number types and row weights take turns; each meets each solver at some form"
+    dtype = (np.float64, np.float32)[turn % 2]
+    one, whole, betas = cases(form, dtype)
+    if beta not in betas:
+        one, whole = both("few observed", dtype)
+    init = INITS[turn % len(INITS)]
+    init = "nndsvda" if (init, solver) == ("nndsvd", "mu") else init
+    options = {"solver": solver, "beta_loss": beta, "init": init, "random_state": 0, "max_iter": 10, "tol": 0}
+    start = random_start(whole, 3)
+    given = {"W": start.W.numpy(), "H": start.H.numpy()} if init == "custom" else {}
+    given |= {"sample_weight": np.random.default_rng(2).random(N) + 0.5} if turn % 3 == 0 else {}
+    models, rtol = [NMF(3, device="cpu", **options) for _ in range(2)], 1e-6 if dtype is np.float64 else 2e-2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        weights = [m.fit_transform(V, **given) for m, V in zip(models, (one, whole))]
+    close_models(*models, one, whole, rtol)
+    np.testing.assert_allclose(*weights, rtol=rtol, atol=rtol * weights[1].max())
+    if turn % 4 == 0:
+        assert models[0].score(one) == pytest.approx(models[1].score(whole), rel=rtol)
+
+
+@pytest.mark.parametrize("form, beta", [("mixed", 2), ("mixed", 1), ("sparse", 1.5), ("formula", 0), ("least", 3)])
+def test_batches(form, beta):
+    "Batches of nine rows, whatever the blocks"
+    one, whole = both(form)
+    options = {"beta_loss": beta, "random_state": 0, "max_iter": 3, "batch_size": 9, "device": "cpu", "tol": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = [MiniBatchNMF(3, **options).fit(V) for V in (one, whole)]
+    close_models(*models, one, whole, 1e-6)
+
+
+def test_estimators_take_the_native_kinds_and_what_they_know():
+    "A sparse matrix and its data matrix are one thing to the estimators; it says itself what is missing"
+    X = sp.random_array((N, M), density=0.4, rng=np.random.default_rng(0), format="csr")
+    a, b = (NMF(3, random_state=0, max_iter=50).fit(V) for V in (X, data_matrix(X, "cpu")))
+    np.testing.assert_array_equal(a.components_, b.components_)
+    assert b.n_features_in_ == M
+    with pytest.raises(ValueError, match="features"):
+        b.transform(data_matrix(X[:, :5], "cpu"))
+    with pytest.raises(ValueError, match="says itself what is missing"):
+        NMF(3).fit(data_matrix(X, "cpu"), missing=np.zeros((N, M), bool))
+    bad = Least(np.ones((N, M)))
+    bad.X[-1, -1] = -1
+    with pytest.raises(ValueError, match="holds -1"):
+        NMF(3).fit(bad)
