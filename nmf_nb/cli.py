@@ -24,7 +24,7 @@ import numpy as np
 
 from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches
-from .files import hold, inside, recover, write_together, write_whole
+from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of
 from .linalg import pick_device
 from .measures import main_topic
@@ -342,7 +342,7 @@ def check_out(
         except OSError as error:
             raise CorpusError(f"{error.filename}: {error.strerror}; or choose another folder with --out") from None
     if out.is_dir():
-        with hold(out) as free:
+        with hold_folder(out) as free:
             if free is False:
                 raise CorpusError(f"{out}: another run is writing there; wait, or choose another folder with --out")
 

@@ -29,7 +29,7 @@ from torch import Tensor
 # %% auto #0
 __all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'sync_folder', 'write_whole', 'Rule', 'one_of', 'whole_number',
            'real_number', 'string', 'optional', 'check_fields', 'TensorRule', 'check_tensors', 'checking', 'checksum',
-           'write_tensors', 'strict_json', 'read_tensors', 'hold', 'inside', 'move_into_place', 'prepare',
+           'write_tensors', 'strict_json', 'read_tensors', 'hold_folder', 'inside', 'move_into_place', 'prepare',
            'follow_journal', 'recover', 'write_together']
 
 # %% ../nbs/05b_files.ipynb #99d9c287
@@ -172,18 +172,18 @@ def check_fields(
     kinds = {dict: "an object", list: "a list"}
     if not (isinstance(value, type(rule)) if type(rule) in kinds else rule.test(value)):
         says = kinds.get(type(rule)) or rule.says
-        raise ValueError(f"{where} is {_short(value)}; it must be {says}")
+        raise ValueError(f"{where} is {_abridged(value)}; it must be {says}")
     if isinstance(rule, list):
         for i, item in enumerate(value):
             check_fields(item, rule[0], f"{where}[{i}]")
     if isinstance(rule, dict):
         missing = [key for key, one in rule.items() if key is not ... and key not in value and _needed(one)]
         if missing:
-            raise ValueError(f"{where} has no {_short(missing[0])}; it must have one")
+            raise ValueError(f"{where} has no {_abridged(missing[0])}; it must have one")
         for key, item in value.items():
             if key not in rule and ... not in rule:
-                raise ValueError(f"{where} has a field {_short(key)}, which is not known")
-            check_fields(item, rule.get(key, rule.get(...)), f"{where}[{_short(key)}]")
+                raise ValueError(f"{where} has a field {_abridged(key)}, which is not known")
+            check_fields(item, rule.get(key, rule.get(...)), f"{where}[{_abridged(key)}]")
 
 
 def _needed(rule) -> bool:
@@ -199,7 +199,7 @@ def _complaint(value, rule, where: str) -> str | None:
         return str(error)
 
 
-def _short(value) -> str:
+def _abridged(value) -> str:
     "A value in one line."
     return shorten(repr(value)[:500], 60, placeholder=" ...")
 
@@ -228,23 +228,25 @@ def check_tensors(
         raise ValueError(f"it has no tensor {missing[0]!r}")
     for name, A in tensors.items():
         if name not in rules and ... not in rules:
-            raise ValueError(f"it has a tensor {_short(name)}, which is not known")
+            raise ValueError(f"it has a tensor {_abridged(name)}, which is not known")
         rule = rules.get(name, rules.get(...))
         if A.dtype not in rule.dtypes:
             known = " or ".join(str(d).removeprefix("torch.") for d in rule.dtypes)
-            raise ValueError(f"tensor {_short(name)} holds {str(A.dtype).removeprefix('torch.')}; it must be {known}")
+            raise ValueError(
+                f"tensor {_abridged(name)} holds {str(A.dtype).removeprefix('torch.')}; it must be {known}"
+            )
         axes = rule.shape.split()
         shape = tuple(A.shape)[max(A.ndim - len(axes) + 1, 0) :] if axes[:1] == ["..."] else tuple(A.shape)
         axes = axes[1:] if axes[:1] == ["..."] else axes
         want = [int(a) if a.isdecimal() else sizes.setdefault(a, s) for a, s in zip(axes, shape)]
         if list(shape) != want or len(axes) != len(shape):
             raise ValueError(
-                f"tensor {_short(name)} has shape {tuple(A.shape)}; it must be ({rule.shape}), here {sizes}"
+                f"tensor {_abridged(name)} has shape {tuple(A.shape)}; it must be ({rule.shape}), here {sizes}"
             )
         if A.numel() and rule.finite and A.is_floating_point() and not A.isfinite().all():
-            raise ValueError(f"tensor {_short(name)} holds NaN or infinity; all of its numbers must be finite")
+            raise ValueError(f"tensor {_abridged(name)} holds NaN or infinity; all of its numbers must be finite")
         if A.numel() and not ((rule.low <= A) & (A <= rule.high) | A.isnan()).all():
-            raise ValueError(f"tensor {_short(name)} holds numbers outside {rule.low} to {rule.high}")
+            raise ValueError(f"tensor {_abridged(name)} holds numbers outside {rule.low} to {rule.high}")
     return sizes
 
 # %% ../nbs/05b_files.ipynb #62cdf0d0
@@ -304,7 +306,7 @@ def strict_json(
         if len(dict(pairs)) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the field {_short(twice)} stands twice in one object")
+            raise ValueError(f"the field {_abridged(twice)} stands twice in one object")
         return dict(pairs)
 
     try:
@@ -357,7 +359,7 @@ def read_tensors(
 
 # %% ../nbs/05b_files.ipynb #a5b7f1bc
 @contextmanager
-def hold(
+def hold_folder(
     folder: str | Path,  # that exists
     wait: float = 0.0,  # seconds to wait for another process at most
 ) -> Iterator[bool | None]:  # True; False where another process has it; None on a system without such locks
@@ -512,7 +514,7 @@ def recover(
     "Bring the files of a folder back in step, unless a process is still at work there."
     if not Path(folder).is_dir() or not next(Path(folder).glob(".together-*"), None):
         return ""
-    with hold(folder) as free:
+    with hold_folder(folder) as free:
         return _recover(Path(folder)) if free else ""
 
 
@@ -535,7 +537,7 @@ def write_together(
     folder = Path(folder)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder, wait) as free:
+    with hold_folder(folder, wait) as free:
         if free is False:
             raise OSError(errno.EBUSY, "another process is writing into it; wait until it is done", str(folder))
         said = _recover(folder) if free else ""
