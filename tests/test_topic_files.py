@@ -294,17 +294,36 @@ def changed(value, at, new):
     return copy
 
 
-WRONG = [None, True, -1, 10**30, 0.5, math.nan, "x", "", [], [None], {}, {"eval": "1"}, [[1]], "S2000000000"]
+WRONG = [None, True, -1, 10**30, 0.5, math.nan, "", [], [None], {}, {"eval": "1"}, [[1]], "S2000000000"]
 
 
 def kind(value):
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
+ALLOWED = {  # other values that make sense
+    ("vectorizer", "params", "norm"): [None],
+    ("vectorizer", "params", "stop_words"): [None, []],
+    ("vectorizer", "params", "token_pattern"): [None],
+    ("model", "params", "alpha_H"): [10**30, 0.5],
+    ("model", "params", "beta_loss"): [-1, 10**30, 0.5],
+    ("model", "params", "fixed_components"): [[], [[1]]],
+    ("model", "params", "missing_values"): [math.nan],
+    ("model", "params", "n_components"): [None],
+    ("model", "params", "random_state"): [None],
+    ("model", "params", "verbose"): [True],
+    ("params", "min_df"): [0.5],
+    ("params", "max_df"): [0.5],
+    ("params", "beta_loss"): [-1, 10**30, 0.5],
+    ("params", "random_state"): [None],
+    ("params", "verbose"): [True],
+}
+
+
 def test_each_field_of_the_header_with_each_wrong_kind(parts, tmp_path):
-    "Whatever stands there, loading ends in a model or in one clear line"
+    "One clear line that names the file, but for other values that make sense"
     header, tensors = parts
-    path, count = tmp_path / "model", {"refused": 0, "loaded": 0}
+    path, loaded = tmp_path / "model", {}
     for at in places(header):
         old = header
         for key in at:
@@ -315,10 +334,9 @@ def test_each_field_of_the_header_with_each_wrong_kind(parts, tmp_path):
             sign(path, changed(header, at, new), tensors)
             said = refused(path)
             assert said in (True, "loaded"), f"{at} = {new!r}: {said}"
-            count["refused" if said is True else "loaded"] += 1
-            free = at[:1] in {("params",), ("made",), ("history",), ("model",)} or at[:2] == ("vectorizer", "params")
-            assert said is True or free, f"{at} = {new!r} was loaded"
-    assert count["refused"] > count["loaded"]
+            if said == "loaded":
+                loaded.setdefault(at, []).append(new)
+    assert {at: str(values) for at, values in loaded.items()} == {at: str(values) for at, values in ALLOWED.items()}
 
 
 def test_a_header_without_a_field(parts, tmp_path):
