@@ -201,7 +201,8 @@ def _complaint(value, rule, where: str) -> str | None:
 
 def _abridged(value) -> str:
     "A value in one line."
-    return shorten(repr(value)[:500], 60, placeholder=" ...")
+    text = repr(value)[:500]
+    return text if len(text) <= 60 and "  " not in text else shorten(text, 60, placeholder=" ...")
 
 # %% ../nbs/05b_files.ipynb #34535189
 @dataclass(frozen=True)
