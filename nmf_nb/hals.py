@@ -17,7 +17,7 @@ from .state import State
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'extrapolated_step', 'shuffled']
+__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'extrapolated_step', 'shuffled']
 
 # %% ../nbs/05_hals.ipynb #3502da67
 def hals_sweep(
@@ -92,8 +92,12 @@ def momentum(
     return State(state.W, state.H, Momentum(state.W, state.H, state.W, *start))
 
 # %% ../nbs/05_hals.ipynb #cfa67088
-def _go_on(new: Tensor, old: Tensor, beta: Tensor) -> Tensor:
-    "`max(0, new + beta (new - old))`, equation (3)."
+def go_on(
+    new: Tensor,  # (..., p, q) where the last sweep came to
+    old: Tensor,  # (..., p, q) where the one before did
+    beta: Tensor,  # (...) how far to go on, 0 to 1
+) -> Tensor:  # (..., p, q) 0 or more
+    "Return `max(0, new + beta (new - old))`, equation (3)."
     return torch.lerp(old, new, (1 + beta).to(new.dtype)[..., None, None]).clamp_min_(0)
 
 # %% ../nbs/05_hals.ipynb #f688ea8c
@@ -111,7 +115,7 @@ def extrapolated_step(
         V = filled(V, state.W, state.H)
     G, B = gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous()
     H = hold(update, fixed)(G, B, state.H, *penalty[2:])
-    H_ahead = _go_on(H, m.H, m.beta)
+    H_ahead = go_on(H, m.H, m.beta)
     P, Q = (V @ H_ahead.mT).mT.contiguous(), gram(H_ahead)
     W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
     f = 0.5 * (V.square_norm() - 2 * inner(P, W.mT) + inner(gram(W.mT), Q))  # equation (4)
@@ -121,7 +125,7 @@ def extrapolated_step(
     def keep(new, old):  # in the memory of `new`, which is ours
         return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old, out=new)
 
-    ahead = keep(_go_on(W, m.W, m.beta), state.W)
+    ahead = keep(go_on(W, m.W, m.beta), state.W)
     W, H, H_ahead = keep(W, state.W), keep(H, state.H), keep(H_ahead, state.H)
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / 1.5)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)

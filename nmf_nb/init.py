@@ -14,7 +14,8 @@ from .linalg import DataMatrix, filled, gram
 from .state import State
 
 # %% auto #0
-__all__ = ['half_normal', 'half_normal_start', 'weights_for', 'random_starts', 'random_start', 'randomised_svd', 'nndsvd']
+__all__ = ['half_normal', 'half_normal_start', 'weights_for', 'random_starts', 'random_start', 'randomised_svd', 'halves',
+           'completed', 'zeros_filled', 'nndsvd']
 
 # %% ../nbs/02_init.ipynb #76d9401d
 def half_normal(
@@ -104,10 +105,55 @@ def randomised_svd(
     return Q @ vectors.to(V.dtype), sigma.to(V.dtype), Yt
 
 # %% ../nbs/02_init.ipynb #6d1b2741
-def _halves(A: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    "The lengths of the positive and of the negative part along a dimension."
+def halves(
+    A: Tensor,  # of any sign
+    dim: int,  # along which to add up
+) -> tuple[Tensor, Tensor]:  # lengths of the positive and of the negative part
+    "Return the lengths of the positive and of the negative part along a dimension."
     positive = A.clamp_min(0).square_().sum(dim)
     return positive.sqrt(), (A.square().sum(dim) - positive).clamp_min(0).sqrt()
+
+# %% ../nbs/02_init.ipynb #4176b186
+def completed(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (n,r) from the singular vectors
+    H: Tensor,  # (r,m) likewise
+    sigma: Tensor,  # (r,) singular values, falling
+    k: int,  # components, r or more
+    seed: int = 0,  # of what is drawn
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+) -> tuple[Tensor, Tensor]:  # W (n,k), H (k,m)
+    "Draw the components that the data has no singular vectors for, and compute their weights."
+    gone = sigma <= 10 * torch.finfo(H.dtype).eps ** 0.5 * sigma[0]
+    lacking = k - len(sigma)
+    if not lacking and not gone.any():
+        return W, H
+    size = max(math.sqrt(V.mean(row_weight) / k), 1e-30)
+    drawn = half_normal((k, V.shape[1]), size, torch.Generator().manual_seed(seed), V)
+    gone = torch.cat([gone, gone.new_ones(lacking)])
+    H = torch.where(gone[:, None], drawn, torch.cat([H, drawn[len(sigma) :]]))
+    W = torch.cat([W, W.new_zeros(len(W), lacking)], dim=1)
+    return torch.where(gone, weights_for(V, H), W), H
+
+# %% ../nbs/02_init.ipynb #a78bda96
+def zeros_filled(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (n,k) is written to
+    H: Tensor,  # (k,m) likewise
+    seed: int = 0,  # of what is drawn
+    fill: str = "zero",  # what zeros become: "zero", the "mean" of V, or "random" around a hundredth of it
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+) -> tuple[Tensor, Tensor]:  # W and H
+    "Replace entries that are zero, or nearly."
+    if fill not in ("zero", "mean", "random"):
+        raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
+    mean = V.mean(row_weight).item()
+    value = {"zero": 0.0, "mean": mean, "random": mean / 100}[fill]
+    small = H < 1e-6
+    W.masked_fill_(W < 1e-6, value)
+    if fill == "random":
+        return W, torch.where(small, half_normal(H.shape, value, torch.Generator().manual_seed(seed), V), H)
+    return W, H.masked_fill_(small, value)
 
 # %% ../nbs/02_init.ipynb #fd547b23
 def nndsvd(
@@ -122,7 +168,7 @@ def nndsvd(
         raise ValueError(f"k={k}; a factorisation needs at least 1 component")
     U, sigma, Yt = randomised_svd(V, min(k, *V.shape), seed, row_weight=row_weight)
     U[:, 0].abs_(), Yt[0].abs_()
-    (u_up, u_down), (y_up, y_down) = _halves(U, 0), _halves(Yt, 1)
+    (u_up, u_down), (y_up, y_down) = halves(U, 0), halves(Yt, 1)
     up = u_up * y_up >= u_down * y_down
     sign, u, y = torch.where(up, 1.0, -1.0), torch.where(up, u_up, u_down), torch.where(up, y_up, y_down)
     half = (sigma * u * y).sqrt()
@@ -130,32 +176,5 @@ def nndsvd(
     H = Yt.mul_(sign[:, None]).clamp_min_(0).mul_((half / y.clamp_min(1e-30))[:, None])
     if row_weight is not None:  # a row that does not count has rounding errors alone
         W = torch.where(row_weight[:, None] > 0, W / row_weight.sqrt().to(V.dtype)[:, None], 0.0)
-    W, H = _complete(V, W, H, sigma, k, seed, row_weight)
-    return State(*_fill(V, W, H, seed, fill, row_weight))
-
-# %% ../nbs/02_init.ipynb #4176b186
-def _complete(V: DataMatrix, W: Tensor, H: Tensor, sigma: Tensor, k: int, seed: int, u: Tensor | None):
-    "Draw the components that the data has no singular vectors for, and compute their weights."
-    gone = sigma <= 10 * torch.finfo(H.dtype).eps ** 0.5 * sigma[0]
-    lacking = k - len(sigma)
-    if not lacking and not gone.any():
-        return W, H
-    size = max(math.sqrt(V.mean(u) / k), 1e-30)
-    drawn = half_normal((k, V.shape[1]), size, torch.Generator().manual_seed(seed), V)
-    gone = torch.cat([gone, gone.new_ones(lacking)])
-    H = torch.where(gone[:, None], drawn, torch.cat([H, drawn[len(sigma) :]]))
-    W = torch.cat([W, W.new_zeros(len(W), lacking)], dim=1)
-    return torch.where(gone, weights_for(V, H), W), H
-
-# %% ../nbs/02_init.ipynb #a78bda96
-def _fill(V: DataMatrix, W: Tensor, H: Tensor, seed: int, fill: str, u: Tensor | None) -> tuple[Tensor, Tensor]:
-    "Replace entries that are zero, or nearly, as `nndsvd` says."
-    if fill not in ("zero", "mean", "random"):
-        raise ValueError(f"fill={fill!r}; it must be 'zero', 'mean' or 'random'")
-    mean = V.mean(u).item()
-    value = {"zero": 0.0, "mean": mean, "random": mean / 100}[fill]
-    small = H < 1e-6
-    W.masked_fill_(W < 1e-6, value)
-    if fill == "random":
-        return W, torch.where(small, half_normal(H.shape, value, torch.Generator().manual_seed(seed), V), H)
-    return W, H.masked_fill_(small, value)
+    W, H = completed(V, W, H, sigma, k, seed, row_weight)
+    return State(*zeros_filled(V, W, H, seed, fill, row_weight))

@@ -189,10 +189,6 @@ def test_public_names_are_demonstrated(module):
 
 
 PENDING = {
-    "linalg",
-    "divergence",
-    "init",
-    "hals",
     "base",
     "minibatch",
 }  # on the way; a name leaves and does not come back
