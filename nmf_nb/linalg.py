@@ -443,7 +443,7 @@ class BlockDiagonal(DataMatrix):
 
     def __init__(
         self,
-        V: SparseMatrix,  # (n,m) the pattern
+        V,  # (n,m) the pattern, a `SparseMatrix`
         x: Tensor,  # (b,nnz) entries of each member
     ):
         self.V, self.x = V, x

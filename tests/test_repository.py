@@ -172,8 +172,12 @@ def test_annotations_are_known_where_documented(module):
         if kind == "code" and (exported(source) or imports(source)[0]):
             tree = ast.parse(re.sub(r"^(#\||%|!).*$", "", source, flags=re.M))
             known |= set(names_bound(tree))
-            for f in tree.body if exported(source) else ():
-                if isinstance(f, ast.FunctionDef) and not f.name.startswith("_"):
+            shown = [f for f in tree.body if exported(source)]
+            shown += [
+                f for c in shown if isinstance(c, ast.ClassDef) for f in c.body if vars(f).get("name") == "__init__"
+            ]
+            for f in shown:
+                if isinstance(f, ast.FunctionDef) and (f.name == "__init__" or not f.name.startswith("_")):
                     written = [a.annotation for a in ast.walk(f.args) if isinstance(a, ast.arg)] + [f.returns]
                     used = {x.id for a in written if a for x in ast.walk(a) if isinstance(x, ast.Name)}
                     assert used <= known, f"{f.name}: {used - known}; say it in the comment instead"
