@@ -192,10 +192,6 @@ def test_public_names_are_demonstrated(module):
     assert [n for n in names if n.isidentifier() and not re.search(rf"\b{n}\b", shown)] == []
 
 
-PENDING = {
-    "base",
-    "minibatch",
-}  # on the way; a name leaves and does not come back
 LEAST_SHOWN = {"report": 0.5, "cli": 0.5}
 
 
@@ -225,7 +221,7 @@ def in_view(path):
     return lines, shown, longest
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - PENDING))
+@pytest.mark.parametrize("module", MODULES)
 def test_a_page_shows_what_it_exports(module):
     "Three quarters of the exported source stand on the page, and a cell runs each definition or two before the next"
     lines, shown, longest = in_view(next(p for p in NOTEBOOKS if module_of(p) == module))
@@ -236,10 +232,10 @@ def test_a_page_shows_what_it_exports(module):
 def test_the_pages_show_what_they_export():
     counts = [in_view(p)[:2] for p in NOTEBOOKS if module_of(p)]
     lines, shown = (sum(column) for column in zip(*counts))
-    assert PENDING or shown >= 0.85 * lines, f"{shown} of {lines} lines"
+    assert shown >= 0.85 * lines, f"{shown} of {lines} lines"
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - PENDING))
+@pytest.mark.parametrize("module", MODULES)
 def test_no_private_name_is_imported(module):
     "What two modules need is public, explained and shown"
     for node in ast.walk(ast.parse((ROOT / f"nmf_nb/{module}.py").read_text(encoding="utf-8"))):
