@@ -42,10 +42,10 @@ from .weights import solve_rows
 # %% auto #0
 __all__ = ['FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of',
            'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
-           'read_fixed', 'make_start', 'Solver', 'check_solver', 'Tasks', 'run_loop', 'best_member', 'history_records',
-           'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value',
-           'unpack_value', 'model_parts', 'array_names', 'check_model_header', 'check_loaded', 'model_from_parts',
-           'Factorisation']
+           'read_fixed', 'make_start', 'Solver', 'find_solver', 'check_solver', 'Tasks', 'run_loop', 'best_member',
+           'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows',
+           'pack_value', 'unpack_value', 'model_parts', 'array_names', 'check_model_header', 'check_loaded',
+           'model_from_parts', 'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -322,6 +322,17 @@ class Solver:
 
     def __repr__(self) -> str:
         return f"Solver({getattr(self.make, '__qualname__', type(self.make).__name__)})"
+
+# %% ../nbs/06e_base.ipynb #5d3d09a2
+def find_solver(
+    solver,  # a name of `known`, or a `Solver`
+    known: dict[str, Solver],  # solvers by name
+) -> Solver:
+    "Return the solver that a parameter stands for."
+    if isinstance(solver, Solver):
+        return solver
+    check_choice("solver", solver, tuple(known))
+    return known[solver]
 
 # %% ../nbs/06e_base.ipynb #57adc167
 def check_solver(

@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 from sklearn.callback import with_callbacks
 
-from .base import FILE_RULES, Factorisation, Solver, best_weights, check_choice, check_flag, check_parameters
-from .base import count_components, fit_factors, read_data, read_factor
+from .base import FILE_RULES, Factorisation, Solver, best_weights, check_flag, check_parameters
+from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
 from .hals import extrapolated_step, hals_sweep, momentum, shuffled
@@ -20,7 +20,7 @@ from .mu import mu_step
 from .train import warn_user
 
 # %% auto #0
-__all__ = ['SOLVERS', 'find_solver', 'NMF', 'non_negative_factorization']
+__all__ = ['SOLVERS', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 def _cd(problem):
@@ -43,16 +43,6 @@ SOLVERS = {
     "mu": Solver(_mu, betas=None, honours=_ALL, root=True, keeps_zeros=True),  # the root is scikit-learn's rule
     "pgd": Solver(_pgd, honours=_ALL),
 }
-
-# %% ../nbs/07_nmf.ipynb #a9185cca
-def find_solver(
-    solver: str | Solver,  # a name of `SOLVERS`, or one's own
-) -> Solver:
-    "Return the solver that `solver` names."
-    if isinstance(solver, Solver):
-        return solver
-    check_choice("solver", solver, tuple(SOLVERS))
-    return SOLVERS[solver]
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(Factorisation):
@@ -175,7 +165,7 @@ class NMF(Factorisation):
         sample_weight=None,  # (n,) how often each row counts, 0 or more
     ):  # (n,k) weights
         "Find the components of `X` and return the weights."
-        return fit_factors(self, find_solver(self.solver), X, y, W, H, missing, sample_weight)
+        return fit_factors(self, find_solver(self.solver, SOLVERS), X, y, W, H, missing, sample_weight)
 
 # %% ../nbs/07_nmf.ipynb #79bae41d
 def non_negative_factorization(
@@ -210,7 +200,7 @@ def non_negative_factorization(
         raise ValueError("update_H=False needs the components H, of shape (n_components, n_features)")
     if W is not None:
         warn_user("When update_H=False, the provided initial W is not used.", RuntimeWarning)
-    find_solver(solver)
+    find_solver(solver, SOLVERS)
     V, like = read_data(model, X, reset=True)
     k = count_components(model.n_components, V.shape[1], H)
     H = read_factor(V, k, "H", H, check_parameters(model, k, math.inf), start=False)
