@@ -9,6 +9,8 @@ import datetime
 import decimal
 import json
 import warnings
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,14 +74,14 @@ def pack_object(
     value,  # of a column
 ) -> object:  # for JSON: a plain value, or {kind: value}
     "Return a Python value as JSON can write it; raise TypeError for a kind that is not known."
-    from pandas import NA, NaT, Timedelta, Timestamp
-
     if value is None or type(value) in (str, bool, int, float):
         return value
-    if value is NA or value is NaT:
-        return {"missing": "NA" if value is NA else "NaT"}
     if type(value) in (list, tuple, set, frozenset):
         return {type(value).__name__: [pack_object(item) for item in value]}
+    from pandas import NA, NaT, Timedelta, Timestamp
+
+    if value is NA or value is NaT:
+        return {"missing": "NA" if value is NA else "NaT"}
     if type(value) is dict:
         return {"dict": [[pack_object(key), pack_object(item)] for key, item in value.items()]}
     if type(value) is bytes:
@@ -105,34 +107,40 @@ _NUMBERS += ("float16", "float32", "float64")
 _NULLABLE = ("boolean", *(name.title().replace("Ui", "UI") for name in _NUMBERS[1:] if name != "float16"))
 
 
+@lru_cache
+def _makers() -> dict[str, Callable]:
+    "What makes a value of each kind of what was written."
+    from pandas import NA, NaT, Timedelta, Timestamp
+
+    def dated(code: str, held: list):
+        return np.int64(held[0]).view(f"{code}[{_UNITS[_UNITS.index(held[1])]}]")
+
+    makers = {
+        "missing": lambda held: {"NA": NA, "NaT": NaT}[held],
+        "dict": lambda held: {unpack_object(key): unpack_object(item) for key, item in held},
+        "bytes": bytes.fromhex,
+        "Decimal": lambda held: decimal.Decimal(str(held)),
+        "numpy": lambda held: np.dtype(_NUMBERS[_NUMBERS.index(held[0])]).type(held[1]),
+        "Timestamp": lambda held: _moment(Timestamp(dated("M8", held)), held[2]),
+        "Timedelta": lambda held: Timedelta(dated("m8", held)),
+    }
+    makers |= {cls.__name__: cls.fromisoformat for cls in (datetime.date, datetime.time, datetime.datetime)}
+    several = (list, tuple, set, frozenset)
+    return makers | {cls.__name__: lambda held, cls=cls: cls(map(unpack_object, held)) for cls in several}
+
+
 def unpack_object(
     packed,  # from `pack_object`, or from an untrusted file
 ) -> object:
     "Return what `pack_object` was given; raise an error for anything else."
-    from pandas import NA, NaT, Timedelta, Timestamp
-
     if packed is None or type(packed) in (str, bool, int, float):
         return packed
-    check_fields(packed, {...: Rule("a value", lambda held: True)}, "a value")
-    ((kind, held),) = packed.items() if len(packed) == 1 else (("", None),)
-    made = {
-        "missing": lambda: {"NA": NA, "NaT": NaT}[held],
-        "dict": lambda: {unpack_object(key): unpack_object(item) for key, item in held},
-        "bytes": lambda: bytes.fromhex(held),
-        "Decimal": lambda: decimal.Decimal(held),
-        "numpy": lambda: np.dtype(_NUMBERS[_NUMBERS.index(held[0])]).type(held[1]),
-        "Timestamp": lambda: _moment(
-            Timestamp(np.int64(held[0]).view(f"M8[{_UNITS[_UNITS.index(held[1])]}]")), held[2]
-        ),
-        "Timedelta": lambda: Timedelta(np.int64(held[0]).view(f"m8[{_UNITS[_UNITS.index(held[1])]}]")),
-    }
-    for cls in (list, tuple, set, frozenset):
-        made[cls.__name__] = lambda cls=cls: cls(unpack_object(item) for item in held)
-    for cls in (datetime.date, datetime.time, datetime.datetime):
-        made[cls.__name__] = lambda cls=cls: cls.fromisoformat(held)
-    if kind not in made:
+    if type(packed) is not dict or len(packed) != 1:
+        raise ValueError(f"a value is {str(packed)[:40]}; it must be plain, or an object of one kind and its value")
+    ((kind, held),) = packed.items()
+    if kind not in _makers():
         raise ValueError(f"a value of kind {kind[:40]!r}, which is not known")
-    return made[kind]()
+    return _makers()[kind](held)
 
 
 def _moment(moment, zone: str | int | None):

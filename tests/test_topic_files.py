@@ -278,9 +278,9 @@ def refused(path):
 
 
 def places(value, at=()):
-    "Each place in nested lists and objects; of long lists the first two"
+    "Each place in nested lists and objects; of lists the first"
     yield at
-    items = value.items() if isinstance(value, dict) else list(enumerate(value))[:2] if isinstance(value, list) else ()
+    items = value.items() if isinstance(value, dict) else list(enumerate(value))[:1] if isinstance(value, list) else ()
     for key, item in items:
         yield from places(item, (*at, key))
 
@@ -294,7 +294,7 @@ def changed(value, at, new):
     return copy
 
 
-WRONG = [None, True, -1, 10**30, 0.5, math.nan, "", [], [None], {}, {"eval": "1"}, [[1]], "S2000000000"]
+WRONG = [None, True, -1, 10**30, 0.5, math.nan, "", [None], {}, {"eval": "1"}, [[1]], "S2000000000"]
 
 
 def kind(value):
@@ -303,11 +303,11 @@ def kind(value):
 
 ALLOWED = {  # other values that make sense
     ("vectorizer", "params", "norm"): [None],
-    ("vectorizer", "params", "stop_words"): [None, []],
+    ("vectorizer", "params", "stop_words"): [None],
     ("vectorizer", "params", "token_pattern"): [None],
     ("model", "params", "alpha_H"): [10**30, 0.5],
     ("model", "params", "beta_loss"): [-1, 10**30, 0.5],
-    ("model", "params", "fixed_components"): [[], [[1]]],
+    ("model", "params", "fixed_components"): [[[1]]],
     ("model", "params", "missing_values"): [math.nan],
     ("model", "params", "n_components"): [None],
     ("model", "params", "random_state"): [None],
