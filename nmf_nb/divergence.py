@@ -126,6 +126,8 @@ def entry_divergence(
     if beta == 2:
         return (v - x).square() / 2
     y = x.clamp_min(EPS) if beta < 2 else x
+    if beta == 1:
+        return torch.where(v == x, 0.0, torch.xlogy(v, v / y) - v + x)
     r = torch.where(v > 0, v, 1.0) / y
     if abs(beta - 1) <= 0.5:
         d = torch.where(v > 0, v * y ** (beta - 1) * (power_log(r, beta - 1) - 1), 0.0) / beta + x**beta / beta
@@ -305,9 +307,11 @@ def pull_push_H(
     if beta == 2:
         return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
     floor = floor if beta < 2 else 0.0
-    pull = (V.map(lambda v, x: v * x.clamp_min(floor) ** (beta - 2), W, H).T @ left).mT
+    parts = [lambda v, x: v * x.clamp_min(floor) ** (beta - 2), lambda v, x: x.clamp_min(floor) ** (beta - 1)]
     if V.observed_only:
-        return pull, (V.map(lambda v, x: x.clamp_min(floor) ** (beta - 1), W, H).T @ left).mT
+        pull, push = ((part.T @ left).mT for part in V.maps(parts, W, H))
+        return pull, push
+    pull = (V.map(parts[0], W, H).T @ left).mT
     return pull, left.sum(-2)[..., None] if beta == 1 else push_of_all(left, W, H, beta, floor)
 
 # %% ../nbs/01_divergence.ipynb #13a4a306

@@ -206,6 +206,15 @@ class DataMatrix:
         "Return the matrix with `f(v, x)` at its stored entries, where `x` is the entry of `W H`; at a gap `v` is `x`."
         return Blockwise(self, lambda at, block: block.map(f, W[..., at, :], H), gaps=False)
 
+    def maps(
+        self,
+        functions: list[Callable],  # each as for `map`
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ) -> list[DataMatrix]:  # as many matrices
+        "Return what `map` makes of each function; a kind may form the entries of `W H` once for all."
+        return [self.map(f, W, H) for f in functions]
+
     def total(
         self,
         f: Callable,  # (v, x) -> a number for each entry
@@ -280,6 +289,11 @@ class _Stored(DataMatrix):
     def map(self, f, W, H) -> DataMatrix:
         "Return the matrix with other entries: see `DataMatrix.map`."
         return self.with_values(f(*self._pairs(W, H)))
+
+    def maps(self, functions, W, H) -> list[DataMatrix]:
+        "Return what `map` makes of each function, the entries of `W H` formed once."
+        v, x = self._pairs(W, H)
+        return [self.with_values(f(v, x)) for f in functions]
 
     def total(self, f, W=None, H=None, row_weight=None) -> Tensor:
         "Return a sum over the stored entries: see `DataMatrix.total`."

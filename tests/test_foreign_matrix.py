@@ -135,6 +135,8 @@ def test_contract(form, dtype):
             alike(a.map(f, w, h).T @ w, b.map(f, w, h).T @ w, dtype)
             alike(a.T.map(f, h.mT, w.mT).T @ h.mT, b.map(f, w, h) @ h.mT, dtype)
             alike(a.map(f, w, h).square_norm(), b.map(f, w, h).square_norm(), dtype)
+            for one_of, other in zip(a.maps([f, f], w, h), b.maps([f, f], w, h)):
+                alike(one_of @ h.mT, other @ h.mT, dtype)
     for rows in (1, 7, N):
         assert [at.stop - at.start for at, _ in one.blocks(rows)] == [min(rows, N - i) for i in range(0, N, rows)]
 
