@@ -108,6 +108,12 @@ class WordParser(argparse.ArgumentParser):
         "End the process with status 2, and say why."
         super().error(visible(message))
 
+    def _print_message(self, message, file=None):
+        "Print the help or a complaint; argparse would pass over a full disk in silence."
+        file = sys.stderr if file is None else file
+        if message and file is not None:
+            file.write(message)
+
 # %% ../nbs/15_cli.ipynb #a43f7078
 def command_parser() -> argparse.ArgumentParser:
     "Make the parser of the command's words."
