@@ -1,5 +1,6 @@
 """What all tests share: the root of the checkout, and an environment in which a run repeats itself."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -52,3 +53,83 @@ def copy(tmp_path_factory):
     )
     shutil.copytree(ROOT, target, ignore=left)
     return target
+
+
+COMMAND = "from nmf_nb.cli import main; raise SystemExit(main())"
+# One process imports the package once; each command is a child of it, with files for its streams.
+SERVER = """
+import json, os, sys, signal
+from nmf_nb.cli import main
+print("ready", flush=True)
+for line in sys.stdin:
+    task = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        os.chdir(task["cwd"])
+        for number, path in ((1, task["out"]), (2, task["err"])):
+            if path is None:
+                os.close(number)
+            else:
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
+        name = lambda n: open(n, "w", encoding="utf-8", closefd=False)
+        sys.stdout = sys.__stdout__ = None if task["out"] is None else name(1)
+        sys.stderr = None if task["err"] is None else name(2)
+        signal.alarm(60)
+        moves = [0]
+        def hook(event, args):  # dies when it changes names in the folder for the nth time
+            if event in ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir") and ".together-" in str(args[0]):
+                moves[0] += 1
+                if moves[0] == task.get("kill"):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
+        try:
+            status = main(task["words"])
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            status = 1
+        for file in (sys.stdout, sys.stderr):
+            try:
+                file and file.flush()
+            except OSError:
+                status = 120
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def server():
+    "Runs the command in a folder with files for its streams, and gives its status"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment(), **pipes)
+    assert process.stdout.readline() == "ready\n"
+
+    def call(folder, words, out, err, **more):
+        task = {"cwd": str(folder), "words": [str(w) for w in words], "out": out, "err": err} | more
+        process.stdin.write(json.dumps(task) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    yield call
+    process.stdin.close()
+    assert process.wait() == 0
+
+
+@pytest.fixture
+def command(request, tmp_path):
+    "Runs the command in `tmp_path`; gives status, what it said, and what it complained of"
+
+    def call(*words, out="said", err="complained", **more):
+        where = [None if p is None else f"{tmp_path}.{p}" for p in (out, err)]
+        where[0] = out if out and out.startswith("/dev") else where[0]
+        status = request.getfixturevalue("server")(tmp_path, words, *where, **more)
+        return status, *(Path(p).read_text("utf-8") if p and not p.startswith("/dev") else "" for p in where)
+
+    def alone(*words):
+        result = run(sys.executable, "-c", COMMAND, *words, cwd=tmp_path)
+        return result.returncode, result.stdout, result.stderr
+
+    return call if hasattr(os, "fork") else alone

@@ -97,10 +97,10 @@ def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
         (["report", "folder"], ["folder", "no model there"]),
     ],
 )
-def test_trouble_with_a_model_is_one_line(texts, words, said):
-    result = run(*COMMAND, *words, cwd=texts)
-    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
-    assert all(part in result.stderr for part in said), result.stderr
+def test_trouble_with_a_model_is_one_line(texts, command, words, said):
+    status, printed, complained = command(*words)
+    assert (status, printed, len(complained.splitlines())) == (2, "", 1)
+    assert all(part in complained for part in said), complained
 
 
 def test_same_seed_same_files(tmp_path):
@@ -110,9 +110,9 @@ def test_same_seed_same_files(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["topics", "--help"]])
-def test_help_and_version(words, tmp_path):
-    result = run(*COMMAND, *words, cwd=tmp_path)
-    assert result.returncode == 0 and "nmf_nb" in result.stdout
+def test_help_and_version(words, command):
+    status, printed, _ = command(*words)
+    assert status == 0 and "nmf_nb" in printed
 
 
 @pytest.fixture
@@ -141,19 +141,28 @@ def texts(tmp_path):
         (["--device", "gpu"], ["'gpu'", "'auto', 'cpu' or 'cuda'"]),
     ],
 )
-def test_trouble_is_one_line(texts, words, said):
+def test_trouble_is_one_line(texts, command, words, said):
     before = sorted(texts.rglob("*"))
-    result = run(*COMMAND, "topics", *words, cwd=texts)
-    assert result.returncode == 2 and result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    assert all(part in result.stderr for part in said), result.stderr
+    status, printed, complained = command("topics", *words)
+    assert (status, printed, len(complained.splitlines())) == (2, "", 1)
+    assert all(part in complained for part in said), complained
     assert sorted(texts.rglob("*")) == before
 
 
 @pytest.mark.parametrize("words", [["--topics", "0"], ["--topics", "many"], ["--nonsense"]])
-def test_wrong_words(words, tmp_path):
-    result = run(*COMMAND, "topics", *words, cwd=tmp_path)
-    assert result.returncode == 2 and "Traceback" not in result.stderr
+def test_wrong_words(words, command):
+    status, _, complained = command("topics", *words)
+    assert status == 2 and "Traceback" not in complained
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_full_disk_behind_the_help(tmp_path, buffered):
+    "In a process of its own: what Python itself does at the end counts too"
+    line = " ".join(map(shlex.quote, COMMAND)) + " --help > /dev/full"
+    result = run("bash", "-c", line, cwd=tmp_path, PYTHONUNBUFFERED=buffered)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "No space left on device" in result.stderr
 
 
 def test_newsgroups_without_network_or_data(tmp_path):

@@ -5,87 +5,14 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import pandas as pd
 import pytest
-from conftest import environment
 
 from nmf_nb.corpus import CorpusError, load_corpus, read_batches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: fork, pipes, /dev/full")
-
-# One process imports the package once; each command is a child of it, with files for its streams.
-SERVER = """
-import json, os, sys, signal
-from nmf_nb.cli import main
-print("ready", flush=True)
-for line in sys.stdin:
-    task = json.loads(line)
-    pid = os.fork()
-    if not pid:
-        os.chdir(task["cwd"])
-        for number, path in ((1, task["out"]), (2, task["err"])):
-            if path is None:
-                os.close(number)
-            else:
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
-        name = lambda n: open(n, "w", encoding="utf-8", closefd=False)
-        sys.stdout = sys.__stdout__ = None if task["out"] is None else name(1)
-        sys.stderr = None if task["err"] is None else name(2)
-        signal.alarm(60)
-        moves = [0]
-        def hook(event, args):  # dies when it changes names in the folder for the nth time
-            if event in ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir") and ".together-" in str(args[0]):
-                moves[0] += 1
-                if moves[0] == task.get("kill"):
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(hook)
-        try:
-            status = main(task["words"])
-        except SystemExit as end:
-            status = end.code
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            status = 1
-        for file in (sys.stdout, sys.stderr):
-            try:
-                file and file.flush()
-            except OSError:
-                status = 120
-        os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment(), **pipes)
-    assert process.stdout.readline() == "ready\n"
-    yield process
-    process.stdin.close()
-    assert process.wait() == 0
-
-
-@pytest.fixture
-def command(server, tmp_path):
-    "Runs the command in `tmp_path`; gives status, what it said, and what it complained of"
-
-    def call(*words, out="said", err="complained", **more):
-        where = [None if p is None else str(tmp_path.parent / f"{tmp_path.name}.{p}") for p in (out, err)]
-        where[0] = out if out and out.startswith("/dev") else where[0]
-        task = {"cwd": str(tmp_path), "out": where[0], "err": where[1], "words": [str(w) for w in words]} | more
-        server.stdin.write(json.dumps(task) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
-        said = [open(p, encoding="utf-8").read() if p and not p.startswith("/dev") else "" for p in where]
-        return status, *said
-
-    return call
-
 
 WORDS = ["war and army", "tax and budget", "army war tanks", "budget tax rates", "peace or war"]
 LINES = "".join(f"{w}\n" for w in WORDS)
@@ -98,10 +25,7 @@ def model(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     (folder / "a.txt").write_text(LINES * 3, encoding="utf-8")
     words = ["topics", "--corpus", "a.txt", "--topics", "2", "--out", "model"]
-    streams = {"out": os.devnull, "err": str(folder / "err")}
-    server.stdin.write(json.dumps({"cwd": str(folder), "words": words} | streams) + "\n")
-    server.stdin.flush()
-    assert server.stdout.readline() == "0\n", (folder / "err").read_text()
+    assert server(folder, words, os.devnull, str(folder / "err")) == 0, (folder / "err").read_text()
     return folder / "model"
 
 
