@@ -35,7 +35,7 @@ def explained(
     W: np.ndarray,  # (n,k) weights
     H: np.ndarray,  # (k,m) components
 ) -> np.ndarray:  # (n,) at most 1; 0 for an empty document
-    "Return equation (1) for each document."
+    "Return equation (2) for each document."
     from scipy.sparse import csr_array
 
     X, W, H = csr_array(X).astype(float), np.asarray(W, float), np.asarray(H, float)
