@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from nmf_nb import NMF, MiniBatchNMF
 from nmf_nb.divergence import beta_divergence, check_beta, kkt_residual, pull_push_H, reconstruction_error
+from nmf_nb.exchange import improve
 from nmf_nb.gradient import pgd_step, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.init import nndsvd, random_start, random_starts
@@ -22,6 +23,7 @@ from nmf_nb.linalg import DataMatrix, DenseMatrix, data_matrix
 from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
+from nmf_nb.weights import solve_rows
 
 
 def from_page():
@@ -301,3 +303,12 @@ def test_estimators_take_the_native_kinds_and_what_they_know():
     bad.X[-1, -1] = -1
     with pytest.raises(ValueError, match="holds -1"):
         NMF(3).fit(bad)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_exchanges_and_rows(form):
+    one, whole, betas = cases(form)
+    start = next(islice(iterate(extrapolated_step, repeat(whole), momentum(random_start(whole, 4))), 10, None))
+    assert_close(improve(one, start).H, improve(whole, start).H, rtol=1e-7, atol=1e-9)
+    for beta in betas[:2]:
+        assert_close(solve_rows(one, start.H, beta), solve_rows(whole, start.H, beta), rtol=1e-7, atol=1e-9)
