@@ -295,11 +295,14 @@ def write_run(
 # %% ../nbs/15_cli.ipynb #2d45fb02
 def bring_in_step(
     folder: Path,  # in which a run may have been killed
+    read_only: bool = False,  # go on where the files cannot be moved
 ) -> None:
     "Recover the files of a run that was killed, and say so."
     try:
         say_recovered(folder, recover(folder))
     except OSError as error:
+        if not read_only:
+            raise
         complain(f"{folder}: holds files of a run that was killed, which cannot be moved ({error.strerror})")
     except ValueError as error:
         raise CorpusError(str(error)) from None
@@ -310,7 +313,7 @@ def open_model(
 ) -> TopicModel:
     "Load a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
-        bring_in_step(folder)
+        bring_in_step(folder, read_only=True)
     file = next((p for p in (path / Path(MODEL).name, path / MODEL) if p.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")

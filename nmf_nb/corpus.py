@@ -317,7 +317,8 @@ def read_parquet(
             names = held.schema_arrow.names
             if len(set(names)) < len(names):
                 raise ValueError(f"two columns of the same name among {shorten(str(names), 100)}")
-            for batch in [held.read()] if size is None else held.iter_batches(batch_size=size):
+            whole = size is None or not held.metadata.num_rows
+            for batch in [held.read()] if whole else held.iter_batches(batch_size=size):
                 table = batch.to_pandas()
                 for name in [n for n, kind in table.dtypes.items() if str(kind) == "object"]:
                     table[name] = table[name].map(lambda v: v.tolist() if isinstance(v, np.ndarray) else v)

@@ -521,8 +521,8 @@ def recover(
 
 def _recover(folder: Path) -> str:
     "Follow all journals in a folder that we hold, the oldest first."
-    said = ""
-    for stage in sorted(folder.glob(".together-*"), key=lambda path: path.stat().st_mtime_ns):
+    said, stages = "", [path for path in folder.glob(".together-*") if path.is_dir() and not path.is_symlink()]
+    for stage in sorted(stages, key=lambda path: path.stat().st_mtime_ns):
         with checking(stage):
             said = follow_journal(stage, folder) or said
     return said

@@ -94,6 +94,7 @@ REFUSED = {  # name of the file: contents, and what is said of it
     "none.txt": ("\n \n", "no text in it"),
     "header.csv": ("text,year\n", "no text in it"),
     "none.jsonl": ("\n", "no text in it"),
+    "none named.parquet": (parquet(pd.DataFrame({"body": []})), "no column 'text'"),
     "none.parquet": (parquet(pd.DataFrame({"text": []})), "no text in it"),
     "empty.csv": ("", "not a table (No columns"),
     "long.csv": (TABLE + "war,1,2\n", "Expected 2 fields in line 7, saw 3"),
@@ -269,6 +270,15 @@ def test_a_killed_run_is_brought_in_step_by_whoever_comes_next(tmp_path, command
     for crafted in (words, ["show", "o"]):
         status, _, complained = command(*crafted)
         assert (status, len(complained.splitlines())) == (2, 1) and "journal" in complained
+    shutil.rmtree(stage)
+    fill(stage, {"journal": json.dumps(journal | {"new": ["."]}), "new": {"topics.csv": "new"}})
+    status, said, complained = command(*words)
+    assert (status, said, len(complained.splitlines())) == (2, "", 1)  # before the fit
+    status, _, complained = command("show", "o")
+    assert (status, len(complained.splitlines())) == (0, 1) and "cannot be moved" in complained
+    shutil.rmtree(stage)
+    stage.write_text("not a folder", encoding="utf-8")
+    assert command(*words)[::2] == (0, "")
     assert (tmp_path / "a.txt").exists()
 
 
