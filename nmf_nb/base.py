@@ -612,10 +612,10 @@ def model_parts(
 
 # %% ../nbs/06e_base.ipynb #8c2abced
 _MOST, _ARRAY = sys.float_info.max, ({"tensor": string()}, {"turned": string()})
-_held = lambda v: type(v) in (dict, list)  # noqa: E731
 _DRAWN = Rule("the state of a RandomState", lambda v: type(v) is list and len(v) == 5 and type(v[1]) is list)
 _PLAIN = (one_of(None, True, False), real_number(nan=True), string(10**6), [Rule("anything", lambda v: True)])
-_OWN = (*_PLAIN, *_ARRAY, *({kind: Rule("an object or a list", _held)} for kind in ("dict", "strings", "tuple")))
+_SEVERAL = Rule("an object or a list", lambda v: type(v) in (dict, list))
+_OWN = (*_PLAIN, *_ARRAY, *({kind: _SEVERAL} for kind in ("dict", "strings", "tuple")))
 FILE_RULES = {
     "n_components": (whole_number(1, sys.maxsize), one_of("auto", None)),
     "init": one_of(None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom"),
@@ -685,9 +685,10 @@ def check_loaded(
 ) -> None:
     "Raise ValueError unless shapes, ranges and parameters fit each other."
     k, m = model.n_components_, model.n_features_in_
-    check_tensors(
-        {"components_": to_tensor(model.components_)}, {"components_": TensorRule("k m", 0)}, {"k": k, "m": m}
-    )
+    held = vars(model).items()
+    parts = {f"{name}.{i}": A for name, value in held if isinstance(value, tuple) for i, A in enumerate(value)}
+    arrays = {name: to_tensor(A) for name, A in (*held, *parts.items()) if name in model.array_rules}
+    check_tensors(arrays, model.array_rules, {"k": k, "m": m})
     names = getattr(model, "feature_names_in_", None)
     if names is not None and len(names) != m:
         raise ValueError(f"feature_names_in_ holds {len(names)} names; it must be {m}, as n_features_in_ says")
@@ -716,6 +717,7 @@ class Factorisation(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     missing_values, fixed_components, n_init = None, None, 1  # unless they are parameters
     file_rules = FILE_RULES  # what the parts of a file may be; a subclass adds its own
+    array_rules = {"components_": TensorRule("k m", 0)}  # shapes and ranges, likewise
 
     def transform(
         self,

@@ -24,7 +24,7 @@ from .base import FILE_RULES, Factorisation, Tasks, best_weights, check_flag, ch
 from .base import count_components, make_start, old_fit_kept, read_data, seed_of
 from .divergence import NO_PENALTY, Penalty, beta_divergence, check_beta, penalty_value, pull_push_H, weighs
 from .exchange import improve
-from .files import one_of, real_number, string, whole_number
+from .files import TensorRule, one_of, real_number, string, whole_number
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
 from .linalg import DataMatrix, gram, inner
@@ -602,6 +602,15 @@ class MiniBatchNMF(Factorisation):
         "fresh_restarts": (one_of(True, False), whole_number(0, 1)),
         "_stream": {"tuple": [({"tensor": string()}, {"turned": string()}, real_number(0))]},
         "_stream_scale": whole_number(-600, 600),
+    }
+    array_rules = Factorisation.array_rules | {
+        "_stream.0": TensorRule("k m", 0),
+        "_stream.1": TensorRule("k m", 0),
+        "_stream.2": TensorRule("k q", 0),
+        **dict.fromkeys(
+            ("_stream.3", "_stream.4", "_stream.5"),
+            TensorRule("", 0, dtypes=(torch.float32, torch.float64, torch.int64)),
+        ),
     }
 
     def __init__(

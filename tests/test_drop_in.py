@@ -446,7 +446,6 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", ["NMF"])
 @pytest.mark.parametrize("bad", BAD)
 def test_a_refit_that_fails_keeps_the_old_fit(ours, X, bad):
     "Whole, width and names of the columns included"
@@ -467,7 +466,6 @@ def test_a_refit_with_bad_parameters_keeps_the_old_fit(X):
         check_same(before, model)
 
 
-@pytest.mark.parametrize("name", ["NMF"])
 def test_a_refit_that_a_callback_breaks_keeps_the_old_fit(ours, name, X):
     model = ours(n_components=3).fit(X)
     before, watcher = fitted(model), Watcher(stop_at_the_third_look)
