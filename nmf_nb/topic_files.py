@@ -237,8 +237,18 @@ def column_of_parts(
     if kind == "string":
         return pd.Series(values, dtype=pd.StringDtype(parts["storage"], pd.NA if parts["na"] else np.nan))
     if kind == "nullable":
-        return pd.Series([pd.NA if value is None else value for value in values], dtype=parts["dtype"])
+        return pd.Series(_masked(values, parts["dtype"]))
     return pd.Series([unpack_object(value) for value in values], dtype=object)
+
+
+def _masked(values: list, dtype: str):
+    "An array of pandas whose missing values, here None, stand apart."
+    from pandas.arrays import BooleanArray, FloatingArray, IntegerArray
+
+    name, empty = ("bool", False) if dtype == "boolean" else (dtype.lower(), 0)
+    whole = _array([empty if value is None else value for value in values], name)
+    make = {"b": BooleanArray, "i": IntegerArray, "u": IntegerArray, "f": FloatingArray}[whole.dtype.kind]
+    return make(whole, np.array([value is None for value in values], dtype=bool))
 
 
 def _array(values: list, dtype: str) -> np.ndarray:

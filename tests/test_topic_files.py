@@ -71,6 +71,9 @@ EXACT = {
     "nullable": pd.Series([1, None, 2**53 + 1] * 4, dtype="Int64"),
     "nullable unsigned": pd.Series([1, None, 2**63] * 4, dtype="UInt64"),
     "nullable floats": pd.Series([0.1, None] * 6, dtype="Float32"),
+    "nullable floats that are no number": pd.Series(
+        pd.arrays.FloatingArray(np.full(12, np.nan), np.arange(12) % 2 == 0)
+    ),
     "nullable truth": pd.Series([True, None] * 6, dtype="boolean"),
     "bytes": pd.Series([b"a", b"\xff\x00"] * 6),
     "sets": pd.Series([{"a", "b"}, frozenset([1]), set()] * 4),

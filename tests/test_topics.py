@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from nmf_nb import NMF, MiniBatchNMF, TopicModel, load_corpus
 from nmf_nb.corpus import CorpusError
+from nmf_nb.nmf import SOLVERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 TEXTS = [
@@ -216,6 +217,14 @@ def test_a_solver_can_be_chosen():
         assert TopicModel(2, solver=solver).fit(TEXTS).model_.solver == solver
     with pytest.raises(ValueError, match="solver"):
         TopicModel(2, solver="newt").fit(TEXTS)
+
+
+def test_a_solver_of_ones_own(tmp_path):
+    tm = TopicModel(2, solver=SOLVERS["pgd"]).fit(TEXTS)
+    np.testing.assert_array_equal(tm.doc_topics_, TopicModel(2, solver="pgd").fit(TEXTS).doc_topics_)
+    assert clone(tm).fit(TEXTS).merge([1, 2]).n_topics_ == 1
+    with pytest.raises(ValueError, match="a file cannot keep a solver of your own"):
+        tm.save(tmp_path / "model")
 
 
 # Corrections
