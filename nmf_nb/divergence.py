@@ -17,10 +17,10 @@ from torch import Tensor
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'times_two_to', 'in_own_unit', 'reconstruction_error',
-           'gradient_H', 'gradient_W', 'power_log', 'entry_divergence', 'beta_of', 'moments', 'power_total',
-           'check_beta', 'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value', 'push_of_all',
-           'pull_push_H', 'kkt_violation_H', 'kkt_residual']
+__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'ldexp', 'in_own_unit', 'reconstruction_error', 'gradient_H',
+           'gradient_W', 'power_log', 'entry_divergence', 'beta_of', 'moments', 'power_total', 'check_beta',
+           'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value', 'push_of_all', 'pull_push_H',
+           'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -44,7 +44,7 @@ def residual_square(
     return sum(((block.to_dense().double() - W[at] @ H) * block.observed()).square().sum() for at, block in blocks)
 
 # %% ../nbs/01_divergence.ipynb #460844bb
-def times_two_to(
+def ldexp(
     A: Tensor,  # any
     p: Tensor | int,  # whole numbers, broadcastable to `A`
 ) -> Tensor:  # in the type of `A`
@@ -61,10 +61,10 @@ def in_own_unit(
 ) -> tuple[DataMatrix, Tensor, Tensor, int]:  # data and model divided by 2^p, and p
     "Return data and model with the largest entry of either for the unit."
     size = torch.frexp(H.abs().amax(1))[1]
-    W, H = times_two_to(W, size), times_two_to(H, -size[:, None])
+    W, H = ldexp(W, size), ldexp(H, -size[:, None])
     p = max(math.frexp(V.largest())[1], int(torch.frexp(W.abs().amax())[1]))
     ones = torch.ones(V.shape[0], dtype=torch.float64, device=V.device)
-    return V.scaled(ones * 2.0 ** (-p // 2)).scaled(ones * 2.0 ** (-p - -p // 2)), times_two_to(W, -p), H, p
+    return V.scaled(ones * 2.0 ** (-p // 2)).scaled(ones * 2.0 ** (-p - -p // 2)), ldexp(W, -p), H, p
 
 # %% ../nbs/01_divergence.ipynb #70f1cf28
 def reconstruction_error(

@@ -36,7 +36,7 @@ from .train import warn_unless_converged, warn_user
 
 # %% auto #0
 __all__ = ['Cost', 'Stream', 'stream_start', 'add_batch', 'hals_rounds', 'batch_weights', 'kept_share', 'Batch', 'cut',
-           'stream_step', 'Calm', 'small_pass_gain', 'is_stream', 'to_batch', 'first_rows', 'stack_rows',
+           'stream_step', 'Calm', 'small_pass_gain', 'is_stream', 'to_batch', 'first_rows', 'stack_pieces',
            'stream_components', 'Passes', 'check_batches', 'step_of', 'pass_tasks', 'run_batches', 'keep_batches',
            'fit_data', 'fit_stream', 'see_batch', 'MiniBatchNMF']
 
@@ -283,7 +283,7 @@ def first_rows(
     return taken
 
 # %% ../nbs/08_minibatch.ipynb #c7ec3838
-def stack_rows(
+def stack_pieces(
     pieces: list,  # batches of one kind
 ):  # one matrix
     "Put batches below each other; sparse tensors cannot be, and the first one stands for all."
@@ -487,7 +487,7 @@ def fit_stream(
         for piece in taken[1:]:
             check_beta(read_data(model, piece)[0], beta)
         options = (beta, model.alpha_W, model.alpha_H, model.l1_ratio)
-        problem = make_problem(read_data(model, stack_rows(taken))[0], *options, seed=seed_of(model.random_state))
+        problem = make_problem(read_data(model, stack_pieces(taken))[0], *options, seed=seed_of(model.random_state))
         problem = problem._replace(V=problem.V.to(dtype), plain=problem.plain.to(dtype))
         waiting = [chain(taken, pieces)]
 

@@ -154,7 +154,7 @@ def _mix(theta: np.ndarray) -> list[list[tuple]]:
     return rows
 
 
-def _documents(tm: TopicView, most_docs: int, most_chars: int) -> dict:
+def _page_documents(tm: TopicView, most_docs: int, most_chars: int) -> dict:
     "The documents of the page."
     at = shown_docs(tm.doc_topics_, most_docs)
     texts = [_clean(tm.docs_[i]) for i in at]
@@ -200,7 +200,7 @@ def _quality(tm: TopicView) -> list[tuple[str, str, str]]:
     return [(_SCORES.get(name, name), _figure(x), _MEANING[name]) for name, x in values.items()]
 
 # %% ../nbs/12_report.ipynb #0111442f
-def _percent(x: float) -> str:
+def _share_text(x: float) -> str:
     "A share for the reader."
     return f"{100 * x:.{1 if x < 0.0995 else 0}f}\u00a0%"
 
@@ -212,7 +212,7 @@ def _topics(tm: TopicView) -> list[dict]:
     most, rows = max(tm.topics_["share"].max(), 1e-12), []
     for words, (_, row) in zip(best, tm.topics_.iterrows()):
         scores = [(label, _figure(row[name])) for name, label in _SCORES.items() if name in tm.topics_]
-        share, n_docs = _percent(row["share"]), f"{row['n_docs']:,}"
+        share, n_docs = _share_text(row["share"]), f"{row['n_docs']:,}"
         facts = [f"{share} of the texts", f"main topic of {n_docs}", *(f"{name} {x}" for name, x in scores)]
         row = {"label": _clean(row["label"]), "bar": f"{100 * row['share'] / most:.1f}", "percent": share}
         rows.append(row | {"words": [_clean(w) for w in words], "n_docs": n_docs, "scores": scores, "facts": facts})
@@ -237,7 +237,7 @@ def _map(D: np.ndarray, share: np.ndarray, topics: list[dict], width: int = 480,
     return {"width": width, "height": height, "x0": x0, "y0": y0, "circles": circles, "explained": shown}
 
 # %% ../nbs/12_report.ipynb #d83481fa
-def _heat(A: np.ndarray, order: list[int], topics: list[dict], columns: list[str], **more) -> dict:
+def _heat_table(A: np.ndarray, order: list[int], topics: list[dict], columns: list[str], **more) -> dict:
     "A table of shares, its rows in an order."
     top = max(np.nanmax(A, initial=0), 1e-9)
     cells = [[("x", "") if np.isnan(v) else (round(9 * v / top), f"{100 * v:.0f}") for v in A[j]] for j in order]
@@ -252,7 +252,7 @@ def _similarity(D: np.ndarray, topics: list[dict]) -> dict:
     np.fill_diagonal(S, np.nan)
     note = "100 (1 \u2212 distance): 0 for topics without a common word. Like topics stand beside each other."
     more = {"id": "similarity", "title": "Similarity", "name": "", "note": note, "counts": [], "upright": False}
-    return _heat(S[:, order], order, topics, [str(j + 1) for j in order], **more)
+    return _heat_table(S[:, order], order, topics, [str(j + 1) for j in order], **more)
 
 # %% ../nbs/12_report.ipynb #06a66c83
 _NOTE = {
@@ -268,7 +268,7 @@ def _heats(views: list[dict], topics: list[dict]) -> list[dict]:
         order = time_order(v["shares"].T).tolist() if v["kind"] == "time" else list(range(len(topics)))
         more = {"id": f"view{i}", "title": "By", "name": _clean(v["name"])}
         more |= {"counts": [f"{c:,}" for c in v["counts"]], "note": _NOTE[v["kind"]], "upright": True}
-        heats.append(_heat(v["shares"], order, topics, v["columns"], **more))
+        heats.append(_heat_table(v["shares"], order, topics, v["columns"], **more))
     return heats
 
 # %% ../nbs/12_report.ipynb #f6a3583a
@@ -335,7 +335,7 @@ def report_data(
 ) -> dict:  # "page", what the template shows, and "browser", what the script reads; numbers and texts only
     "Collect what the page holds."
     topics, D = _topics(tm), topic_distances(tm.topic_words_)
-    views, docs = meta_views(tm.doc_topics_, tm.meta_), _documents(tm, most_docs, most_chars)
+    views, docs = meta_views(tm.doc_topics_, tm.meta_), _page_documents(tm, most_docs, most_chars)
     page = {
         "facts": _facts(tm),
         "made": [(_clean(key), _clean(value)) for key, value in tm.made_.items()],

@@ -333,3 +333,14 @@ def test_constraints_pin_every_dependency():
     needed = {w for k, v in cfg.items() if k.endswith("requirements") for w in re.findall(r"[\w-]+(?=[=><]=)", v)}
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
     assert needed <= pins.keys()
+
+
+def test_a_name_stands_in_one_module():
+    "No two modules define a function, a class or a constant of one name: a name has one meaning"
+    homes = {}
+    for module in MODULES:
+        for node in ast.parse((ROOT / f"nmf_nb/{module}.py").read_text(encoding="utf-8")).body:
+            targets = [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name)]
+            for name in [node.name] if hasattr(node, "name") else targets:
+                homes.setdefault(name, set()).add(module)
+    assert {name: found for name, found in homes.items() if len(found) > 1 and not name.startswith("__")} == {}
