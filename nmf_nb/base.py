@@ -481,6 +481,8 @@ def keep_fit(
     "Solve the weights once more and set all fitted attributes at once; an interrupt leaves those of the loop."
     objectives, units = np.atleast_1d(result.history[-1].objective), problem.units
     (w, h), steps = best_member(objectives, result.state), int(np.atleast_1d(result.steps)[objectives.argmin()])
+    if (h < 0).any():
+        raise ValueError(f"solver={model.solver!r} ends at negative components; let its step keep them at 0 or more")
     H, found, stopped = units.factor(h), units.factor(problem.unrooted(w)), None
     one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
     try:
@@ -637,7 +639,7 @@ FILE_RULES = {
     "n_iter_": whole_number(0, sys.maxsize),
     "history_": [{...: real_number(nan=True)}],
     "device_": string(50),
-    "_sklearn_output_config": {"dict": {...: (one_of(None), string(50))}},
+    "_sklearn_output_config": {"dict": {"transform": one_of(None, "default", "pandas", "polars")}},
 }
 
 # %% ../nbs/06e_base.ipynb #6226a78c
