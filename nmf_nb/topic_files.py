@@ -107,6 +107,9 @@ _NUMBERS += ("float16", "float32", "float64")
 _NULLABLE = ("boolean", *(name.title().replace("Ui", "UI") for name in _NUMBERS[1:] if name != "float16"))
 
 
+_IN_WORDS = ("missing", "bytes", "Decimal", "date", "time", "datetime")
+
+
 @lru_cache
 def _makers() -> dict[str, Callable]:
     "What makes a value of each kind of what was written."
@@ -140,6 +143,9 @@ def unpack_object(
     ((kind, held),) = packed.items()
     if kind not in _makers():
         raise ValueError(f"a value of kind {kind[:40]!r}, which is not known")
+    inside = held[:1] if kind in ("Timestamp", "Timedelta") else held[1:] if kind == "numpy" else []
+    if type(held) is not (str if kind in _IN_WORDS else list) or not {type(x) for x in inside} <= {bool, int, float}:
+        raise ValueError(f"a {kind} is {str(held)[:40]}, which is none")
     return _makers()[kind](held)
 
 

@@ -370,6 +370,42 @@ def test_each_tensor_with_wrong_numbers(parts, tmp_path):
             assert refused(tmp_path / "model") is True or optional, f"{name}, {what}: {refused(tmp_path / 'model')}"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"list": "abc"},
+        {"set": {"a": 1}},
+        {"set": [{"list": []}]},
+        {"dict": [1]},
+        {"dict": [[{"list": []}, 1]]},
+        {"numpy": ["int8", [[1]]]},
+        {"numpy": ["S2000000000", 1]},
+        {"numpy": ["int8", 300]},
+        {"bytes": 10**9},
+        {"bytes": "zz"},
+        {"Timestamp": ["x", "ns", None]},
+        {"Timestamp": [1, "ns", "Nowhere/X"]},
+        {"Timestamp": [1, "foo", None]},
+        {"Timedelta": [1]},
+        {"datetime": "today"},
+        {"Decimal": "x"},
+        {"missing": "x"},
+        {"eval": "1"},
+        {"list": [], "set": []},
+        {},
+        [1],
+    ],
+    ids=str,
+)
+def test_a_value_of_meta_that_is_none(value, parts, tmp_path):
+    header, tensors = parts
+    meta = json.loads(tensors["topics.meta"].numpy().tobytes())
+    meta["columns"][2]["values"][0] = value
+    meta = torch.tensor(list(json.dumps(meta).encode()), dtype=torch.uint8)
+    sign(tmp_path / "model", header, tensors | {"topics.meta": meta})
+    assert refused(tmp_path / "model") is True
+
+
 def test_other_factors_than_those_of_the_factorisation(parts, tmp_path):
     header, tensors = parts
     sign(tmp_path / "model", header, tensors | {"topics.H": tensors["topics.H"] * 2})
