@@ -150,8 +150,10 @@ def unpack_object(
 
 
 def _moment(moment, zone: str | int | None):
-    "A moment, as the clocks of a time zone show it."
-    return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone_of_parts(zone))
+    "A moment, as the clocks of a time zone show it; raise OverflowError for one of a year that cannot be written."
+    moment = moment if zone is None else moment.tz_localize("UTC").tz_convert(zone_of_parts(zone))
+    repr(moment)
+    return moment
 
 # %% ../nbs/13_topic_files.ipynb #c6687924
 def column_parts(
