@@ -317,7 +317,7 @@ class Solver:
     begin: Callable | None = None  # state -> state ready for the step; None: as it is
     betas: tuple[float, ...] | None = (2.0,)  # divergences it is for; None: any
     honours: tuple[str, ...] = ()  # of "penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init"
-    root: bool = False  # whether the loop stops by the root of the objective
+    root: bool = False  # whether the loop stops by the pace of the root of the objective, not by what is left to gain
     keeps_zeros: bool = False  # whether what is 0 in the start stays 0
 
     def __repr__(self) -> str:

@@ -236,13 +236,13 @@ class Calm:
 def small_pass_gain(
     history: list[Look],  # the start and each look so far
     state: State | None = None,  # not needed
-    tol: float = 1e-4,  # of the objective of the first pass
+    tol: float = 1e-4,  # of the objective of the last pass
 ) -> str | None:  # "rest", or None to go on
     "Stop when a whole pass has hardly lowered the objective."
     ends = [now.objective for before, now in zip(history, history[1:]) if now.passes > before.passes]
     if len(ends) < 2 or history[-1].passes == history[-2].passes:
         return None
-    return "rest" if ends[-2] - ends[-1] < tol * ends[0] else None
+    return "rest" if ends[-2] - ends[-1] <= tol * abs(ends[-1]) else None
 
 # %% ../nbs/08_minibatch.ipynb #0aca4b17
 def is_stream(
@@ -553,7 +553,7 @@ class MiniBatchNMF(Factorisation):
         The divergence.
     tol : float
         Stop when the components change by no more than this share of their length from batch to batch; for a stream,
-        when the objective of a pass falls by less than this share of the first.
+        when the objective of a pass is lower than that of the one before by no more than this share.
     max_no_improvement : int or None
         Stop when so many batches in a row bring no new low of the smoothed objective; None: never.
     max_iter : int

@@ -59,7 +59,8 @@ class NMF(Factorisation):
     beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
         The divergence; other than "frobenius" needs `solver="mu"`.
     tol : float
-        Stop when the objective, with "mu" its root, falls by less than this share of its start within ten iterations.
+        Stop when what is still to be gained, by the gains of the last iterations, is at most this share of the objective; with
+        "mu" when ten iterations lower the root of the objective by at most this share.
         scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
     max_iter : int
         Iterations at most.
@@ -178,7 +179,7 @@ def non_negative_factorization(
     update_H: bool = True,  # False solves W for the given H
     solver: str = "cd",  # or "mu", "pgd"
     beta_loss: float | str = "frobenius",  # the divergence
-    tol: float = 1e-4,  # of the fall of the objective, 0 or more
+    tol: float = 1e-4,  # share of the objective that may be left to gain, 0 or more
     max_iter: int = 200,  # iterations at most
     alpha_W: float = 0.0,  # penalty on W, 0 or more
     alpha_H: float | str = "same",  # penalty on H

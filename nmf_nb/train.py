@@ -29,10 +29,10 @@ from .divergence import kkt_residual
 from .state import State, members, stacked
 
 # %% auto #0
-__all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'small_residual',
-           'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'of_members', 'Varied', 'Part', 'split',
-           'Fit', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit',
-           'curve_html', 'in_notebook', 'Progress']
+__all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'slow_pace', 'nearly_zero',
+           'small_residual', 'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'of_members', 'Varied',
+           'Part', 'split', 'Fit', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit',
+           'load_fit', 'curve_html', 'in_notebook', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -116,18 +116,45 @@ def check_finite(
 def small_gain(
     history: list[Look],  # the start and each look so far
     state: State | None = None,  # not needed
-    tol: float = 1e-4,  # of equation (1); 0 never stops
-    root: bool = False,  # (1) for the root of the objective
-    every: int = 10,  # steps between the two looks that (1) compares
+    tol: float = 1e-4,  # of equation (3); 0 never stops
+    every: int = 10,  # steps of a gain
+    least: float = 0.8,  # the smallest share that is believed
 ) -> str | None:  # "objective", or None to go on
-    "Stop when the objective has hardly fallen, equation (1)."
-    now, before = history[-1], [look for look in history if look.step == history[-1].step - every]
-    if not tol or not before:
+    "Stop when little of the objective is still to be gained, equation (3)."
+    seen, f = {look.step: look.objective for look in history}, history[-1].objective
+    before, first = (seen.get(history[-1].step - n * every) for n in (1, 2))
+    if not tol or before is None:
         return None
-    first, old, new = (look.objective for look in (history[0], before[0], now))
-    if root:
-        first, old, new = (math.sqrt(max(f, 0)) for f in (first, old, new))
-    return "objective" if old - new <= tol * abs(first) else None  # equal where the start was perfect
+    gain, share = before - f, least
+    if first is not None and gain > 0:
+        share = max(gain / (first - before), least) if first > before else 1.0
+    left = 0.0 if gain <= 0 else gain * share / (1 - share) if share < 1 else math.inf
+    return "objective" if left <= tol * abs(f) else None
+
+# %% ../nbs/06_train.ipynb #2e47ada3
+def slow_pace(
+    history: list[Look],  # the start and each look so far
+    state: State | None = None,  # not needed
+    tol: float = 1e-4,  # of equation (4); 0 never stops
+    every: int = 10,  # steps of a gain
+) -> str | None:  # "objective", or None to go on
+    "Stop when ten steps lower the root of the objective by a small share of itself, equation (4)."
+    now, before = history[-1], next((look for look in history if look.step == history[-1].step - every), None)
+    if not tol or before is None:
+        return None
+    old, new = (math.sqrt(max(look.objective, 0)) for look in (before, now))
+    return "objective" if old - new <= tol * new else None
+
+# %% ../nbs/06_train.ipynb #4a20611e
+def nearly_zero(
+    history: list[Look],  # the start and each look so far
+    state: State | None = None,  # not needed
+    tol: float = 1e-4,  # 0 never stops
+) -> str | None:  # "objective", or None to go on
+    "Stop when hardly anything is left of the objective."
+    if not tol or len(history) < 2:
+        return None
+    return "objective" if history[-1].objective <= tol**2 * history[1].objective else None
 
 # %% ../nbs/06_train.ipynb #659466df
 def small_residual(
@@ -375,22 +402,18 @@ def warn_unless_converged(
     kkt_tol: float = 0.0,  # likewise
 ) -> None:
     "Warn that a fit ended before it converged."
-    first, before, now = result.history[0], result.history[-min(2, len(result.history))], result.history[-1]
-    f0, f1, f2 = (float(np.min(look.objective)) for look in (first, before, now))
-    where = f"the objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
+    before, now = result.history[-min(2, len(result.history))], result.history[-1]
+    f1, f2 = (float(np.min(look.objective)) for look in (before, now))
     if result.reason == "interrupt":
         text = f"interrupted after {now.step} steps: the objective is {f2:.6g}; these factors are kept"
         warn_user(text, ConvergenceWarning)
     elif result.reason in ("max_iter", "time") and (tol or kkt_tol):
         limit = "Maximum number of iterations" if result.reason == "max_iter" else "Maximum time"
         what = f"{limit} {(now.passes or now.step) if result.reason == 'max_iter' else ''}".strip()
-        fell = f"{(f1 - f2) / max(abs(f0), 1e-300):.1e} of its start in the last {now.step - before.step}"
-        remedy = (
-            "Raise max_iter, or tol."
-            if not math.isfinite(f1)
-            else f"It fell by {fell}, and tol={tol:g} asks for less: raise max_iter, or tol if that is enough."
-        )
-        text = f"{what} reached. Increase it to improve convergence. {where[0].upper() + where[1:]}. {remedy}"
+        where = f"The objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
+        fell = f"{(f1 - f2) / max(abs(f2), 1e-300):.1e} of itself in the last {now.step - before.step} steps"
+        pace = f"; it fell by {fell}, and for tol={tol:g} there is more to gain" if math.isfinite(f1) else ""
+        text = f"{what} reached. Increase it to improve convergence. {where}{pace}: raise max_iter, or tol."
         warn_user(text, ConvergenceWarning)
 
 # %% ../nbs/06_train.ipynb #9672a92c
@@ -399,20 +422,21 @@ def fit(
     data: DataMatrix | Sequence | Iterator | Callable,  # (n,m) data, or batches as for `each_pass`
     start: State | Sequence[State] | Fit,  # where to begin: one or several; or an earlier fit to go on with
     max_iter: float = 200,  # steps at most, those of an earlier fit included
-    tol: float = 1e-4,  # of equation (1); 0 leaves it out
+    tol: float = 1e-4,  # of equation (3); 0 leaves it out
     kkt_tol: float = 0.0,  # of the KKT residual; 0 leaves it out
     max_seconds: float = math.inf,  # of the loop, those of an earlier fit included
     on_look: Callable | None = None,  # called with (look, state) at each look; True stops the fit
     objective: Callable = beta_divergence,  # (V, W, H) -> scalar tensor: what `step` lowers
     residual: Callable = kkt_residual,  # (V, W, H) -> scalar tensor, 0 at a stationary point
-    root: bool = False,  # (1) for the root of the objective
+    root: bool = False,  # stop by equation (4) instead of (3)
     rules: Sequence[Callable] = (),  # more rules, asked first: (history, state) -> a reason, or None to go on
     every: float = 10,  # steps between two looks; infinite: only at the end of a pass
     apart: bool | None = None,  # whether members of a batch step one by one; None: on a CPU
 ) -> Fit:  # the last state, the history, why it stopped
     "Run `step` until a rule stops it; warn if that is none of convergence."
     first = start if isinstance(start, Fit) else Fit(start, [], "")
-    common = [partial(small_residual, tol=kkt_tol), partial(small_gain, tol=tol, root=root)]
+    common = [partial(small_residual, tol=kkt_tol), partial(nearly_zero, tol=tol)]
+    common += [partial(slow_pace if root else small_gain, tol=tol)]
     common += [partial(enough_steps, most=max_iter), partial(enough_time, most=max_seconds)]
     V = data if hasattr(data, "shape") else None
     parts = split(first.state, step, V, objective, residual if kkt_tol else None, apart)
