@@ -386,7 +386,7 @@ def test_each_tensor_with_wrong_numbers(parts, tmp_path):
         {"Timestamp": ["x", "ns", None]},
         {"Timestamp": [1, "ns", "Nowhere/X"]},
         {"Timestamp": [1, "foo", None]},
-        {"Timestamp": [2**63 - 1, "s", None]},
+        {"Timestamp": [2**63 - 1, "s", "UTC"]},
         {"Timedelta": [1]},
         {"datetime": "today"},
         {"Decimal": "x"},
