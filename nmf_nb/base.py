@@ -33,19 +33,19 @@ from .files import Rule, TensorRule, check_fields, check_tensors, checking, one_
 from .files import string
 from .files import whole_number, write_tensors
 from .init import nndsvd, random_starts
-from .linalg import DataMatrix, check_nonnegative, data_matrix
+from .linalg import DataMatrix, check_has_entries, check_nonnegative, data_matrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
 from .train import Fit, Look, Progress, fit, warn_user
 from .weights import solve_rows
 
 # %% auto #0
-__all__ = ['FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters', 'seed_of',
-           'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start', 'fixed_first',
-           'read_fixed', 'make_start', 'Solver', 'find_solver', 'check_solver', 'Tasks', 'run_loop', 'best_member',
-           'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors', 'components_on', 'score_rows',
-           'pack_value', 'unpack_value', 'model_parts', 'array_names', 'check_model_header', 'check_loaded',
-           'model_from_parts', 'Factorisation']
+__all__ = ['OPTIONS', 'FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters',
+           'seed_of', 'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start',
+           'fixed_first', 'read_fixed', 'make_start', 'Solver', 'find_solver', 'check_solver', 'Tasks', 'check_end',
+           'run_loop', 'best_member', 'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors',
+           'components_on', 'score_rows', 'pack_value', 'unpack_value', 'model_parts', 'array_names',
+           'check_model_header', 'check_loaded', 'model_from_parts', 'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -171,6 +171,7 @@ def read_data(
     given, name, beta = X, f"{type(model).__name__} (input X)", beta_of(model.beta_loss)
     arrays = get_config()["array_api_dispatch"] and hasattr(X, "__array_namespace__")
     foreign = arrays and not isinstance(X, np.ndarray) and not torch.is_tensor(X)
+    check_has_entries(X, name)
     if torch.is_tensor(X) or isinstance(X, DataMatrix) or foreign:
         X = to_tensor(X) if foreign else X
         validate_data(model, X, reset=reset, skip_check_array=True)
@@ -309,6 +310,9 @@ def make_start(
     return State(W, H) if len(W) > 1 else State(W[0], H[0])
 
 # %% ../nbs/06e_base.ipynb #50774d19
+OPTIONS = ("penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init")
+
+# %% ../nbs/06e_base.ipynb #6624ae5f
 @dataclass(frozen=True, repr=False)
 class Solver:
     "What makes a step of a problem, and what the step can do."
@@ -316,9 +320,17 @@ class Solver:
     make: Callable  # problem -> step, (V, state) -> state
     begin: Callable | None = None  # state -> state ready for the step; None: as it is
     betas: tuple[float, ...] | None = (2.0,)  # divergences it is for; None: any
-    honours: tuple[str, ...] = ()  # of "penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init"
-    root: bool = False  # whether the loop stops by the pace of the root of the objective, not by what is left to gain
+    honours: tuple[str, ...] = ()  # those of `OPTIONS` that the step can honour
+    root: bool = False  # whether the loop stops by the root of the objective
     keeps_zeros: bool = False  # whether what is 0 in the start stays 0
+
+    def __post_init__(self):
+        if not callable(self.make):
+            raise TypeError(f"make={self.make!r}; it must be a function that takes a problem and returns a step")
+        if not (self.betas is None or isinstance(self.betas, tuple)):
+            raise TypeError(f"betas={self.betas!r}; it must be a tuple of numbers, or None for any beta")
+        if not isinstance(self.honours, tuple) or set(self.honours) - set(OPTIONS):
+            raise ValueError(f"honours={self.honours!r}; it must be a tuple of some of {', '.join(map(repr, OPTIONS))}")
 
     def __repr__(self) -> str:
         return f"Solver({getattr(self.make, '__qualname__', type(self.make).__name__)})"
@@ -331,6 +343,9 @@ def find_solver(
     "Return the solver that a parameter stands for."
     if isinstance(solver, Solver):
         return solver
+    if callable(solver):
+        name = getattr(solver, "__name__", type(solver).__name__)
+        raise TypeError(f"solver={name} is a function; give a Solver, made of a function from a problem to a step")
     check_choice("solver", solver, tuple(known))
     return known[solver]
 
@@ -354,7 +369,7 @@ def check_solver(
     asked |= {"missing": problem.V.gaps or problem.V.observed_only}
     lacking = [name for name, wanted in asked.items() if wanted and name not in solver.honours]
     if lacking:
-        name, text = lacking[0].replace("penalty", "alpha_W or alpha_H"), f"its honours are {solver.honours}"
+        name, text = lacking[0].replace("penalty", "alpha_W or alpha_H"), f"it was made with honours={solver.honours}"
         raise ValueError(f"solver={model.solver!r} cannot honour {name}; {text}: leave it out, or give solver='mu'")
     if solver.keeps_zeros and model.init == "nndsvd":
         advice = f"The multiplicative update ({model.solver!r}) solver cannot update zeros; give init='nndsvda'"
@@ -395,6 +410,21 @@ class Tasks:
         self._end(self.task, None)
         self._end(self.root, dict)
 
+# %% ../nbs/06e_base.ipynb #4696b05e
+def check_end(
+    solver: Solver,  # whose step was taken
+    start: State,  # of the loop
+    end: State,  # likewise
+    fixed: int = 0,  # the first rows of H, which stay
+) -> None:
+    "Raise ValueError if a factor has a negative entry, or a fixed row has changed."
+    for name, A in (("W", end.W), ("H", end.H)):
+        if (A < 0).any():
+            remedy = "its step must keep both factors at 0 or more, with clamp_min(0) for example"
+            raise ValueError(f"{solver} ended with {A.min().item():g} in {name}; {remedy}")
+    if not end.H[..., :fixed, :].equal(start.H[..., :fixed, :]):
+        raise ValueError(f"{solver} has changed fixed components; its step must leave H[..., :{fixed}, :] as it is")
+
 # %% ../nbs/06e_base.ipynb #8af6b3d7
 def run_loop(
     model,  # an estimator: `max_iter`, `tol` and `verbose` are read
@@ -410,7 +440,9 @@ def run_loop(
         options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "root": solver.root}
         options["objective"] = lambda V, W, H: objective(problem, W, H)
         start = start if solver.begin is None else solver.begin(start)
-        return fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, **options)
+        result = fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, **options)
+    check_end(solver, start, result.state, problem.fixed)
+    return result
 
 # %% ../nbs/06e_base.ipynb #15608696
 def best_member(
@@ -481,8 +513,6 @@ def keep_fit(
     "Solve the weights once more and set all fitted attributes at once; an interrupt leaves those of the loop."
     objectives, units = np.atleast_1d(result.history[-1].objective), problem.units
     (w, h), steps = best_member(objectives, result.state), int(np.atleast_1d(result.steps)[objectives.argmin()])
-    if (h < 0).any():
-        raise ValueError(f"solver={model.solver!r} ends at negative components; let its step keep them at 0 or more")
     H, found, stopped = units.factor(h), units.factor(problem.unrooted(w)), None
     one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
     try:
@@ -639,7 +669,7 @@ FILE_RULES = {
     "n_iter_": whole_number(0, sys.maxsize),
     "history_": [{...: real_number(nan=True)}],
     "device_": string(50),
-    "_sklearn_output_config": {"dict": {"transform": one_of(None, "default", "pandas", "polars")}},
+    "_sklearn_output_config": {"dict": {...: (one_of(None), string(50))}},
 }
 
 # %% ../nbs/06e_base.ipynb #6226a78c

@@ -322,7 +322,7 @@ def kkt_violation_H(
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
     l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
     l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
-    each: bool = False,  # M of (12) for each column of H by itself
+    each: bool = False,  # M of (13) for each column of H by itself
 ) -> Tensor:  # (..., k, m) 0 or more, without unit; 0 where the conditions hold
     "Return by how much each entry misses the KKT conditions, equation (14)."
     tiny = torch.finfo(H.dtype).tiny

@@ -19,9 +19,9 @@ from torch import Tensor
 # %% auto #0
 __all__ = ['pick_device', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr', 'times', 'DataMatrix',
            'DenseMatrix', 'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise', 'float_type',
-           'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'as_tensor', 'check_nonnegative', 'native_matrix',
-           'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows', 'LowRankPlus', 'filled',
-           'gap_places', 'with_gaps']
+           'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'check_has_entries', 'as_tensor', 'check_nonnegative',
+           'native_matrix', 'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows',
+           'LowRankPlus', 'filled', 'gap_places', 'with_gaps']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -739,6 +739,20 @@ def from_torch(
             X = X.to_sparse_csr()
     return X.to(float_type("f" if X.dtype.is_floating_point else "i", X.dtype.itemsize))
 
+# %% ../nbs/00_linalg.ipynb #c6603645
+def check_has_entries(
+    X,  # what a user gives as data
+    name: str = "V",  # what to call it in the error
+) -> None:
+    "Raise TypeError for an object with products whose entries cannot be read."
+    readable = torch.is_tensor(X) or sp.issparse(X) or isinstance(X, DataMatrix)
+    readable = readable or hasattr(X, "__array__") or hasattr(X, "__array_namespace__")
+    if hasattr(X, "__matmul__") and not readable:
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, which has products and no entries that can be read; "
+            "derive its class from DataMatrix and give it the method rows(at)"
+        )
+
 # %% ../nbs/00_linalg.ipynb #873303f2
 def as_tensor(
     X,  # (n,m) whatever a user has: an array, a list of lists, a frame, a scipy matrix or a tensor
@@ -748,6 +762,7 @@ def as_tensor(
         return from_torch(X)
     if sp.issparse(X):
         return from_scipy(X)
+    check_has_entries(X)
     X = np.asarray(X)
     if X.dtype.kind == "O" and all(isinstance(x, Real) for x in X.flat):  # a frame of mixed number types
         X = X.astype(np.float64)

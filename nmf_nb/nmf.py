@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from sklearn.callback import with_callbacks
 
-from .base import FILE_RULES, Factorisation, Solver, best_weights, check_flag, check_parameters
+from .base import FILE_RULES, OPTIONS, Factorisation, Solver, best_weights, check_flag, check_parameters
 from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
@@ -37,11 +37,10 @@ def _pgd(problem):
     return partial(pgd_step, penalty=problem.penalty, fixed=problem.fixed)
 
 
-_ALL = ("penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init")
 SOLVERS = {
-    "cd": Solver(_cd, momentum, honours=_ALL),
-    "mu": Solver(_mu, betas=None, honours=_ALL, root=True, keeps_zeros=True),  # the root is scikit-learn's rule
-    "pgd": Solver(_pgd, honours=_ALL),
+    "cd": Solver(_cd, momentum, honours=OPTIONS),
+    "mu": Solver(_mu, betas=None, honours=OPTIONS, root=True, keeps_zeros=True),  # the root is scikit-learn's rule
+    "pgd": Solver(_pgd, honours=OPTIONS),
 }
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
@@ -55,7 +54,7 @@ class NMF(Factorisation):
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"} or None
         The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
     solver : {"cd", "mu", "pgd"} or Solver
-        HALS with extrapolation, multiplicative updates, or the projected gradient; or a step of one's own.
+        HALS with extrapolation, multiplicative updates, or the projected gradient; or a `Solver` with a step of one's own.
     beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
         The divergence; other than "frobenius" needs `solver="mu"`.
     tol : float

@@ -10,16 +10,18 @@ import pytest
 import scipy.sparse as sp
 import torch
 from conftest import ROOT
+from scipy.sparse.linalg import aslinearoperator
 from sklearn.exceptions import ConvergenceWarning
 from torch.testing import assert_close
 
 from nmf_nb import NMF, MiniBatchNMF
+from nmf_nb.base import OPTIONS, Solver
 from nmf_nb.divergence import beta_divergence, check_beta, kkt_residual, pull_push_H, reconstruction_error
 from nmf_nb.exchange import improve
 from nmf_nb.gradient import pgd_step, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.init import nndsvd, random_start, random_starts
-from nmf_nb.linalg import DataMatrix, DenseMatrix, data_matrix
+from nmf_nb.linalg import DataMatrix, DenseMatrix, data_matrix, filled
 from nmf_nb.mu import mu_step
 from nmf_nb.state import State
 from nmf_nb.train import iterate
@@ -312,3 +314,106 @@ def test_exchanges_and_rows(form):
     assert_close(improve(one, start).H, improve(whole, start).H, rtol=1e-7, atol=1e-9)
     for beta in betas[:2]:
         assert_close(solve_rows(one, start.H, beta), solve_rows(whole, start.H, beta), rtol=1e-7, atol=1e-9)
+
+
+class ColumnsScaled(DataMatrix):
+    "Another matrix, its columns times numbers: rows by the transpose of a block, products by the other's"
+
+    def __init__(self, of, c):
+        self.of, self.c, self.shape, self.dtype, self.device = of, c, of.shape, of.dtype, of.device
+        self.full, self.gaps, self.observed_only = of.full, of.gaps, of.observed_only
+
+    def rows(self, at):
+        return self.of.rows(at).T.scaled(self.c).T
+
+    def matmul(self, B):
+        return self.of @ (self.c[:, None] * B)
+
+    def transposed_matmul(self, C):
+        return self.c[:, None] * (self.of.T @ C)
+
+
+def columns_scaled(X, c, gaps, sparse):
+    "The wrapper and the whole"
+    mask, kind = (sp.csr_array(gaps), sp.csr_array) if sparse else (gaps, np.asarray)
+    return ColumnsScaled(data_matrix(kind(X), missing=mask), torch.from_numpy(c)), data_matrix(
+        kind(X * c), missing=mask
+    )
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("solver, beta", [("cd", 2), ("pgd", 2), ("mu", 1), ("mu", 0.5)])
+def test_columns_scaled(solver, beta, sparse):
+    rng = np.random.default_rng(4)
+    X, c, gaps = rng.random((N, M)) * (rng.random((N, M)) < 0.5), rng.random(M) + 0.3, rng.random((N, M)) < 0.2
+    pair, u = columns_scaled(X, c, gaps, sparse), rng.random(N) + 0.5
+    options = {"solver": solver, "beta_loss": beta, "max_iter": 10, "tol": 0, "random_state": 0, "device": "cpu"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = [NMF(3, **options).fit(V, sample_weight=u) for V in pair]
+    close_models(*models, *pair, 1e-7)
+
+
+@pytest.mark.parametrize("call", [lambda X: NMF(2).fit(X), data_matrix])
+def test_products_alone_are_refused(call):
+    with pytest.raises(TypeError, match=r"has products and no entries.*derive its class from DataMatrix"):
+        call(aslinearoperator(np.ones((4, 3))))
+
+
+def all_honoured(problem):
+    "A multiplicative step of one's own that keeps every promise but that of an order of the components"
+    penalty, r = problem.penalty, problem.fixed
+    l1_W = penalty.l1_W[:, None] if torch.is_tensor(penalty.l1_W) else penalty.l1_W
+
+    def step(V, state):
+        W, H, _ = state
+        slope = W.mT @ W @ H + penalty.l1_H + penalty.l2_H * H
+        moved = H * (filled(V, W, H).T @ W).mT / slope.clamp_min(1e-30)
+        H = torch.cat([H[..., :r, :], moved[..., r:, :]], -2)
+        slope = W @ (H @ H.mT) + l1_W + penalty.l2_W * W
+        return State(W * (filled(V, W, H) @ H.mT) / slope.clamp_min(1e-30), H)
+
+    return step
+
+
+HONOURED = {
+    "penalty": ({"alpha_W": 0.01, "l1_ratio": 0.5}, ()),
+    "fixed_components": ({"fixed_components": np.ones((1, M))}, ()),
+    "sample_weight": ({"alpha_W": 0.01, "l1_ratio": 0.5}, ("sample_weight",)),
+    "missing": ({}, ("missing",)),
+    "n_init": ({"n_init": 2, "init": "random"}, ()),
+}
+
+
+@pytest.mark.parametrize("word", HONOURED)
+def test_a_solver_of_ones_own_keeps_its_promises(word):
+    "The same step as ours in other words: from the same start it goes the same way, on blocks as on the whole"
+    options, given = HONOURED[word]
+    rng = np.random.default_rng(5)
+    X, data = rng.random((N, M)), {"sample_weight": rng.random(N) + 0.5, "missing": rng.random((N, M)) < 0.2}
+    given = {name: data[name] for name in given}
+    own = Solver(all_honoured, honours=tuple(OPTIONS))
+    options = {"max_iter": 20, "tol": 0, "random_state": 0, "device": "cpu", **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        one = NMF(3, solver=own, **options).fit(X, **given)
+        if word != "missing":
+            blocks = RowBlocks(data_matrix(X[:9], "cpu"), data_matrix(sp.csr_array(X[9:]), "cpu"))
+            other = NMF(3, solver=own, **options).fit(blocks, **given)
+            np.testing.assert_allclose(other.components_, one.components_, rtol=1e-6, atol=1e-9)
+        ours = NMF(3, solver="mu", **options).fit(X, **given)
+    assert one.objective_ == pytest.approx(ours.objective_, rel=0.02)
+    with pytest.raises(ValueError, match=f"cannot honour .*{'alpha_W' if 'alpha_W' in options else word}"):
+        NMF(3, solver=Solver(all_honoured), **options).fit(X, **given)
+
+
+def test_a_step_that_breaks_its_promises_is_found():
+    X = np.random.default_rng(6).random((N, M))
+    below = Solver(lambda problem: lambda V, state: State(state.W - 9, state.H))
+    with pytest.raises(ValueError, match="must keep both factors at 0 or more"):
+        NMF(3, solver=below, max_iter=2, tol=0).fit(X)
+    moves = Solver(lambda problem: lambda V, state: State(state.W, 2 * state.H), honours=OPTIONS)
+    with pytest.raises(ValueError, match="has changed fixed components"):
+        NMF(3, solver=moves, max_iter=2, tol=0, fixed_components=X[:1]).fit(X)
+    with pytest.raises(TypeError, match="solver=all_honoured is a function; give a Solver"):
+        NMF(3, solver=all_honoured).fit(X)
