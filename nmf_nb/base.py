@@ -321,7 +321,7 @@ class Solver:
     begin: Callable | None = None  # state -> state ready for the step; None: as it is
     betas: tuple[float, ...] | None = (2.0,)  # divergences it is for; None: any
     honours: tuple[str, ...] = ()  # those of `OPTIONS` that the step can honour
-    root: bool = False  # whether the loop stops by the root of the objective
+    root: bool = False  # whether the loop stops by the pace of the root of the objective, not by what is left to gain
     keeps_zeros: bool = False  # whether what is 0 in the start stays 0
 
     def __post_init__(self):
@@ -669,7 +669,7 @@ FILE_RULES = {
     "n_iter_": whole_number(0, sys.maxsize),
     "history_": [{...: real_number(nan=True)}],
     "device_": string(50),
-    "_sklearn_output_config": {"dict": {...: (one_of(None), string(50))}},
+    "_sklearn_output_config": {"dict": {"transform": one_of(None, "default", "pandas", "polars")}},
 }
 
 # %% ../nbs/06e_base.ipynb #6226a78c
