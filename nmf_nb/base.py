@@ -659,7 +659,7 @@ FILE_RULES = {
     "alpha_H": (real_number(0, _MOST), one_of("same")),
     "l1_ratio": real_number(0, 1),
     "verbose": (real_number(0, _MOST), one_of(True, False)),
-    "device": Rule("'auto', 'cpu' or 'cuda'", lambda v: type(v) is str and re.fullmatch(r"auto|cpu|cuda(:\d+)?", v)),
+    "device": Rule("'auto', 'cpu' or 'cuda'", lambda v: type(v) is str and re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", v)),
     "components_": _ARRAY,
     "n_components_": whole_number(1, sys.maxsize),
     "n_features_in_": whole_number(1, sys.maxsize),

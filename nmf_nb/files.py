@@ -263,7 +263,7 @@ def checking(
         raise ValueError(said if said.startswith(f"{path}: ") else f"{path}: {said}; save it again") from None
 
 # %% ../nbs/05b_files.ipynb #e99318a2
-FORMAT = 1  # of the files; one more whenever an older program could not read them
+FORMAT = 1  # of most kinds of files; one more for a kind whenever an older program could not read it
 
 
 def checksum(
@@ -287,13 +287,14 @@ def write_tensors(
     kind: str,  # what the file holds, for example "fit"
     header: dict,  # what JSON can write
     tensors: dict[str, Tensor],  # by name, on any device
+    version: int = FORMAT,  # of the format of this kind
 ) -> None:
     "Write tensors and a header into one file."
     text = json.dumps(header)
     if 2 * len(text) > LONGEST_HEADER and len(json.dumps(text)) > LONGEST_HEADER - 10**6:
         raise ValueError(f"{path}: its header has {len(text):,} bytes, more than fit; keep what is long as a tensor")
     data = {name: A.detach().cpu().contiguous().clone() for name, A in tensors.items()}
-    meta = {"nmf_nb": kind, "format": str(FORMAT), "header": text, "sha256": checksum(text, data)}
+    meta = {"nmf_nb": kind, "format": str(version), "header": text, "sha256": checksum(text, data)}
     with write_whole(path) as file:
         file.write(save(data, meta))
 
@@ -331,6 +332,7 @@ def read_tensors(
     path: str | Path,  # of a file by `write_tensors`
     kind: str,  # what it must hold
     device: str = "cpu",  # where to put the tensors
+    newest: int = FORMAT,  # format that this program reads, of this kind
 ) -> tuple[dict, dict[str, Tensor]]:  # the header, and the tensors by name
     "Read what `write_tensors` has written; raise ValueError for any other file."
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -346,16 +348,17 @@ def read_tensors(
         raise ValueError(f"{path}: not a whole safetensors file ({said}); save it again") from None
     if "nmf_nb" not in meta or not {"format", "header", "sha256"} <= set(meta):
         raise ValueError(f"{path}: not a file of nmf_nb; give one that its save functions made")
-    if meta["format"] != str(FORMAT):
-        raise ValueError(f"{path}: of format {shorten(meta['format'], 20)}, this version reads {FORMAT}; update nmf_nb")
+    if meta["nmf_nb"] != kind:
+        raise ValueError(f"{path}: holds a {shorten(meta['nmf_nb'], 60)}, not a {kind}")
+    if meta["format"] not in map(str, range(1, newest + 1)):
+        known = "1" if newest == 1 else f"1 to {newest}"
+        raise ValueError(f"{path}: of format {shorten(meta['format'], 20)}, this version reads {known}; update nmf_nb")
     with checking(path):
         if meta["sha256"] != checksum(meta["header"], tensors):
             raise ValueError("its checksum is wrong, the file was altered")
         header = strict_json(meta["header"])
         if not isinstance(header, dict):
             raise ValueError("its header is not an object")
-    if meta["nmf_nb"] != kind:
-        raise ValueError(f"{path}: holds a {shorten(meta['nmf_nb'], 60)}, not a {kind}")
     return header, {name: A.to(device) for name, A in tensors.items()}
 
 # %% ../nbs/05b_files.ipynb #a5b7f1bc

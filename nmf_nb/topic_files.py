@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import model_from_parts, model_parts, to_tensor, unpack_value
+from .base import FILE_RULES, model_from_parts, model_parts, to_tensor, unpack_value
 from .files import Rule, TensorRule, check_fields, check_tensors, one_of, optional, real_number
 from .files import strict_json, string, whole_number
 from .measures import rows_to_one
@@ -31,8 +32,8 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame, Series = "pandas.DataFrame", "pandas.Series"
 
 # %% auto #0
-__all__ = ['PARAMETERS', 'KEPT', 'zone_parts', 'zone_of_parts', 'pack_object', 'unpack_object', 'column_parts', 'list_of',
-           'column_of_parts', 'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts',
+__all__ = ['PARAMETERS', 'TOPIC_FORMAT', 'KEPT', 'zone_parts', 'zone_of_parts', 'pack_object', 'unpack_object', 'column_parts',
+           'list_of', 'column_of_parts', 'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts',
            'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'tensor_json', 'topic_model_parts', 'LeftOut',
            'topic_model_of_parts']
 
@@ -72,18 +73,23 @@ def zone_of_parts(
 # %% ../nbs/13_topic_files.ipynb #d2553bd9
 def pack_object(
     value,  # of a column
+    room: int = 50,  # lists and the like that may lie in one another
 ) -> object:  # for JSON: a plain value, or {kind: value}
     "Return a Python value as JSON can write it; raise TypeError for a kind that is not known."
+    if room < 0:
+        raise TypeError("lists nested too deeply")
+    if type(value) is int and value.bit_length() > 14_000:  # Python reads 4,300 digits
+        raise TypeError(f"a whole number of {value.bit_length():,} bits")
     if value is None or type(value) in (str, bool, int, float):
         return value
     if type(value) in (list, tuple, set, frozenset):
-        return {type(value).__name__: [pack_object(item) for item in value]}
+        return {type(value).__name__: [pack_object(item, room - 1) for item in value]}
     from pandas import NA, NaT, Timedelta, Timestamp
 
     if value is NA or value is NaT:
         return {"missing": "NA" if value is NA else "NaT"}
     if type(value) is dict:
-        return {"dict": [[pack_object(key), pack_object(item)] for key, item in value.items()]}
+        return {"dict": [[pack_object(key, room - 1), pack_object(item, room - 1)] for key, item in value.items()]}
     if type(value) is bytes:
         return {"bytes": value.hex()}
     if type(value) is decimal.Decimal:
@@ -348,7 +354,9 @@ def vectorizer_parts(
     if not known or any(map(_is_code, params.values())):
         return None
     stop = params["stop_words"]
-    params |= {"dtype": np.dtype(params["dtype"]).name, "vocabulary": None, "ngram_range": list(params["ngram_range"])}
+    params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
+    terms = [int(length) for length in params["ngram_range"]]
+    params |= {"dtype": np.dtype(params["dtype"]).name, "vocabulary": None, "ngram_range": terms}
     params["stop_words"] = sorted(stop) if isinstance(stop, (set, frozenset)) else stop
     words = [str(word) for word in vectorizer.get_feature_names_out()]
     return {"kind": kind.__name__, "params": params, "words": words}
@@ -356,21 +364,21 @@ def vectorizer_parts(
 
 def _is_code(value) -> bool:
     "Whether a parameter is a function; a type of numbers is none."
-    return callable(value) and not (isinstance(value, type) and issubclass(value, (np.generic, float)))
+    return callable(value) and not (isinstance(value, type) and issubclass(value, (np.generic, int, float)))
 
 # %% ../nbs/13_topic_files.ipynb #f2a539bc
 _YES = one_of(True, False)
 _PARAMS = {
     "input": one_of("content"),
-    "encoding": string(40),
+    "encoding": string(),
     "decode_error": one_of("strict", "ignore", "replace"),
     "strip_accents": one_of(None, "ascii", "unicode"),
     "lowercase": _YES,
     "preprocessor": one_of(None),
     "tokenizer": one_of(None),
     "stop_words": (one_of(None, "english"), list_of(str)),
-    "token_pattern": (one_of(None), string(1000)),
-    "ngram_range": [whole_number(1, 100)],
+    "token_pattern": (one_of(None), string(10**6)),
+    "ngram_range": [whole_number(0, 10**9)],
     "analyzer": one_of("word", "char", "char_wb"),
     "max_df": (real_number(0, 10**9)),
     "min_df": (real_number(0, 10**9)),
@@ -387,7 +395,7 @@ def vectorizer_of_parts(
     idf: np.ndarray | None = None,  # (m,) weights of the words
 ):  # fitted vectoriser
     "Put a vectoriser together again; raise ValueError for what is not allowed."
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 
     kinds = {"CountVectorizer": (CountVectorizer, _PARAMS), "TfidfVectorizer": (TfidfVectorizer, _PARAMS | _TFIDF)}
     rules = {"kind": one_of(*kinds), "params": {...: _ANY}, "words": list_of(str)}
@@ -411,26 +419,29 @@ def vectorizer_of_parts(
         if idf is None or idf.shape != (len(words),):
             raise ValueError(f"the vectorizer has no weights for its {len(words)} words")
         vectorizer.idf_ = idf
+    elif make is TfidfVectorizer:  # all words weigh the same
+        rest = {name: params[name] for name in _TFIDF if name in params}
+        vectorizer._tfidf = TfidfTransformer(**rest).fit(np.zeros((1, len(words))))
     return vectorizer
 
 # %% ../nbs/13_topic_files.ipynb #a17c3a9f
 _AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
 PARAMETERS = {
     "n_topics": _COUNT,
-    "ngram_range": [whole_number(1, 100)],
+    "ngram_range": [whole_number(0, 10**9)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
     "solver": optional(one_of("auto", *SOLVERS)),
     "beta_loss": (one_of("frobenius", "kullback-leibler", "itakura-saito"), real_number()),
-    "max_iter": _COUNT,
+    "max_iter": whole_number(0, sys.maxsize),
     "n_init": _COUNT,
     "random_state": (
         one_of(None),
         whole_number(0, 2**32 - 1),
         {"RandomState": Rule("a list", lambda v: type(v) is list)},
     ),
-    "device": Rule("'auto' or a device", lambda v: type(v) is str and v.split(":")[0] in ("auto", "cpu", "cuda")),
-    "verbose": (one_of(True, False), whole_number(0, 10**9)),
+    "device": FILE_RULES["device"],
+    "verbose": FILE_RULES["verbose"],
 }
 
 
@@ -457,6 +468,7 @@ def tensor_json(
     return strict_json(A.numpy().tobytes())
 
 # %% ../nbs/13_topic_files.ipynb #77d81a2d
+TOPIC_FORMAT = 2  # of the files of topic models; in format 1 texts and what is known of them stood in the header
 KEPT = {"NMF": NMF, "MiniBatchNMF": MiniBatchNMF}  # factorisations that a file keeps
 
 

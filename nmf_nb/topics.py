@@ -23,7 +23,14 @@ from .files import checking, read_tensors, write_tensors
 from .measures import label, normalise, topic_shares
 from .nmf import NMF, non_negative_factorization
 from .report import report
-from .topic_files import PARAMETERS, params_of_parts, table_parts, topic_model_of_parts, topic_model_parts
+from nmf_nb.topic_files import (
+    PARAMETERS,
+    TOPIC_FORMAT,
+    params_of_parts,
+    table_parts,
+    topic_model_of_parts,
+    topic_model_parts,
+)
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
 from .view import find_topics, flags
 from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text
@@ -132,7 +139,9 @@ def vectorise(
     if changed:
         raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
     if isinstance(vectorizer, type) or not hasattr(vectorizer, "get_feature_names_out"):
-        raise TypeError(f"vectorizer is {vectorizer!r}; it must be an object such as CountVectorizer()")
+        raise TypeError(
+            f"vectorizer is {vectorizer!r}; it must be an object that knows its words, such as CountVectorizer()"
+        )
     if getattr(vectorizer, "input", "content") != "content":
         raise ValueError(f"vectorizer.input={vectorizer.input!r}; texts are given, so it must be 'content'")
     vectorizer = clone(vectorizer)
@@ -230,6 +239,8 @@ def relabelled(
     for name in names.values():
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"label {name!r}; it must be a string that is not blank")
+        if name != name.encode("utf-8", "replace").decode():
+            raise ValueError(f"label {name!r}; it holds half of a letter, which no file can keep; leave that out")
     others = [old for j, old in enumerate(seen.topics_["label"]) if j not in names]
     new = dict(zip(names, distinct(list(names.values()), others)))
     labels = [new.get(j, old) for j, old in enumerate(seen.topics_["label"])]
@@ -606,9 +617,12 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        at, kind = topics_to_join(self, topics), type(self.model_).__name__
+        at, kind = (
+            topics_to_join(self, topics),
+            f"{type(self.model_).__module__.split('.')[0]}.{type(self.model_).__name__}",
+        )
         if not isinstance(self.model_, (NMF, type(None))):
-            raise ValueError(f"merge fits again by NMF, and this model is a {kind}; fit that with fewer topics")
+            raise ValueError(f"merge fits again by our NMF, and this model is a {kind}; fit that with fewer topics")
         now, X, s = self._now(), self.X_, self.components_.sum(axis=1, dtype=float)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
@@ -651,9 +665,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
             raise ValueError(f"solver is {self.solver!r}; a file cannot keep a solver of your own, only a name of one")
         params = {name: pack_value(getattr(self, name), name, {}) for name in PARAMETERS}
         header, tensors = topic_model_parts(self.view_, self.model_, self.order_)
-        write_tensors(
-            path, "TopicModel", header | {"params": params | {"ngram_range": list(self.ngram_range)}}, tensors
-        )
+        header["params"] = params | {"ngram_range": [int(length) for length in self.ngram_range]}
+        params_of_parts(header["params"])  # what is written can be read
+        write_tensors(path, "TopicModel", header, tensors, TOPIC_FORMAT)
 
     @classmethod
     def load(
@@ -663,7 +677,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         model=None,  # the fitted factorisation, where the file could not hold it
     ) -> TopicModel:
         "Load a model that `save` has saved."
-        header, tensors = read_tensors(path, "TopicModel")
+        header, tensors = read_tensors(path, "TopicModel", newest=TOPIC_FORMAT)
         with checking(path):
             held = topic_model_of_parts(header, tensors, vectorizer, model)
             return cls(**params_of_parts(header["params"]))._hold(**held)

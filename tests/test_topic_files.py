@@ -16,8 +16,8 @@ from sklearn.decomposition import NMF as SklearnNMF
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from nmf_nb import MiniBatchNMF, TopicModel
-from nmf_nb.files import checksum
+from nmf_nb import NMF, MiniBatchNMF, TopicModel
+from nmf_nb.files import checksum, read_tensors
 from nmf_nb.topic_files import table_of_parts, table_parts
 
 FILES = ROOT / "tests" / "files"
@@ -234,9 +234,10 @@ def test_a_solver_of_ones_own_is_not_kept(tmp_path):
         tm.save(tmp_path / "model")
 
 
-def test_topic_model_of_format_1():
-    "A file that an older version wrote"
-    tm = TopicModel.load(FILES / "topic_model_format_1.safetensors")
+@pytest.mark.parametrize("number", [1, 2])
+def test_topic_model_of_each_format(number):
+    "Files that older versions wrote"
+    tm = TopicModel.load(FILES / f"topic_model_format_{number}.safetensors")
     assert (tm.n_topics_, len(tm.docs_), len(tm.words_)) == (3, 24, 140)
     assert tm.topics_["label"].tolist() == ["first", "century, area, day", "burundi, tutsi, hutu"]
     types = {"seen": "datetime64[us]", "n": "int64", "weight": "float64", "yes": "bool"}
@@ -246,6 +247,64 @@ def test_topic_model_of_format_1():
     np.testing.assert_allclose(found, [[0, 0, 0], [0.97794, 0, 0.02206]], atol=1e-5)
     np.testing.assert_allclose(tm.transform(tm.docs_), tm.doc_topics_, atol=1e-9)
     assert tm.merge([1, 2]).n_topics_ == 2
+
+
+def test_the_number_of_the_format_tells_what_an_older_program_cannot_read(tmp_path):
+    "Texts and meta are tensors since format 2; a factorisation is written as before"
+    tm = TopicModel(2).fit(TEXTS)
+    for kind, model in {"TopicModel": tm, "NMF": tm.model_}.items():
+        model.save(tmp_path / kind)
+        with safe_open(tmp_path / kind, "pt") as file:
+            assert file.metadata()["format"] == {"TopicModel": "2", "NMF": "1"}[kind]
+    with pytest.raises(ValueError, match="TopicModel: of format 2, this version reads 1; update nmf_nb"):
+        read_tensors(tmp_path / "TopicModel", "TopicModel")  # as the older program reads
+    meta = {"nmf_nb": "TopicModel", "header": "{}", "sha256": ""}
+    for number in ("3", "0", "-1", "1.0", "٢", "", "2" * 100):
+        save_file({}, tmp_path / "newer", meta | {"format": number})
+        with pytest.raises(ValueError, match="newer: of format .*, this version reads 1 to 2; update nmf_nb"):
+            TopicModel.load(tmp_path / "newer")
+    with pytest.raises(ValueError, match="TopicModel: holds a TopicModel, not a NMF"):
+        NMF.load(tmp_path / "TopicModel")
+
+
+PARAMS = [{"max_iter": 0}, {"ngram_range": (0, 1)}, {"ngram_range": (np.int64(1), 150)}, {"min_df": np.int64(1)}]
+PARAMS += [{"device": "cpu:0"}, {"n_init": np.int64(2)}, {"verbose": 0.5}, {"random_state": np.random.RandomState(1)}]
+
+
+@pytest.mark.parametrize("params", PARAMS, ids=str)
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+def test_what_can_be_fitted_can_be_loaded(params, tmp_path):
+    tm = TopicModel(2, **params).fit(TEXTS)
+    tm.save(tmp_path / "model")
+    again = TopicModel.load(tmp_path / "model")
+    same = ("max_iter", "min_df", "device", "n_init", "verbose")
+    assert all(getattr(again, name) == value for name, value in params.items() if name in same)
+    np.testing.assert_allclose(again.transform(TEXTS), tm.transform(TEXTS), atol=1e-9)
+
+
+LONG = "|".join(["zzzz"] * 300) + r"|\w+"
+VECTORIZERS = [TfidfVectorizer(use_idf=False, norm=None), TfidfVectorizer(use_idf=False, sublinear_tf=True, norm="l1")]
+VECTORIZERS += [CountVectorizer(max_features=np.int64(9)), CountVectorizer(dtype=bool), CountVectorizer(dtype=int)]
+VECTORIZERS += [CountVectorizer(token_pattern=LONG), CountVectorizer(encoding="x" * 50)]
+
+
+@pytest.mark.parametrize("vectorizer", VECTORIZERS, ids=lambda v: repr(v)[:40])
+@pytest.mark.filterwarnings("error")
+def test_vectorizers_come_back(vectorizer, tmp_path):
+    tm = TopicModel(2, vectorizer=vectorizer).fit(TEXTS)
+    tm.save(tmp_path / "model")
+    again = TopicModel.load(tmp_path / "model")
+    assert (again.vectorizer_.transform(TEXTS) != tm.vectorizer_.transform(TEXTS)).nnz == 0
+    np.testing.assert_allclose(again.transform(TEXTS), tm.transform(TEXTS), atol=1e-9)
+
+
+def test_values_that_no_reader_of_json_takes_are_named_before_the_fit():
+    around = []
+    around.append(around)
+    deep = eval("[" * 80 + "]" * 80)
+    for says, value in {"lists nested too deeply": around, "lists nested": deep, "a whole number of": 10**5000}.items():
+        with pytest.raises(TypeError, match=f"meta: column 'a' holds {says}"):
+            TopicModel(2).fit(TEXTS, meta=pd.DataFrame({"a": [value] * N}))
 
 
 # Files that are not trusted
@@ -262,10 +321,12 @@ def parts(tmp_path_factory):
         return json.loads(file.metadata()["header"]), {name: file.get_tensor(name) for name in file.keys()}
 
 
-def sign(path, header, tensors):
+def sign(path, header, tensors, number="2"):
     text = json.dumps(header)
     tensors = {name: A.contiguous().clone() for name, A in tensors.items()}
-    save_file(tensors, path, {"nmf_nb": "TopicModel", "format": "1", "header": text, "sha256": checksum(text, tensors)})
+    save_file(
+        tensors, path, {"nmf_nb": "TopicModel", "format": number, "header": text, "sha256": checksum(text, tensors)}
+    )
 
 
 def refused(path):
@@ -435,11 +496,11 @@ def test_a_type_that_asks_for_memory(tmp_path):
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     for at in (("meta", "types", "country"), ("meta", "types", "n"), ("vectorizer", "params", "dtype")):
         for new in ("S2000000000", "U9999999", "object", "V100000", "datetime64[ns, Nowhere/X]", "datetime64[foo]"):
-            sign(tmp_path / "model", changed(header, at, new), tensors)
+            sign(tmp_path / "model", changed(header, at, new), tensors, "1")
             assert refused(tmp_path / "model") in (True, "loaded")
             assert at[0] == "meta" or refused(tmp_path / "model") is True
     for at in places(header):
         for new in (None, "x", {}, [], -1):
             if at and at[0] != "model":
-                sign(tmp_path / "model", changed(header, at, new), tensors)
+                sign(tmp_path / "model", changed(header, at, new), tensors, "1")
                 assert refused(tmp_path / "model") in (True, "loaded"), f"{at} = {new!r}: {refused(tmp_path / 'model')}"

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.decomposition import NMF as SklearnNMF
 from sklearn.decomposition import LatentDirichletAllocation, TruncatedSVD
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -298,6 +298,24 @@ def test_a_refit_forgets_what_could_be_undone(tm):
     tm.rename({1: "x"}).fit(TEXTS)
     with pytest.raises(ValueError, match="nothing to undo"):
         tm.undo()
+
+
+def test_a_label_that_no_file_keeps_is_refused(tm):
+    before = tm.topics_["label"].tolist()
+    with pytest.raises(ValueError, match="label 'war .ud83d'; it holds half of a letter"):
+        tm.rename({1: "war \ud83d"})
+    assert tm.topics_["label"].tolist() == before
+
+
+def test_a_vectorizer_without_words_and_a_model_of_another_library_are_named():
+    with pytest.raises(TypeError, match=r"HashingVectorizer\(\); it must be an object that knows its words"):
+        TopicModel(2, vectorizer=HashingVectorizer()).fit(TEXTS)
+    vectorizer = CountVectorizer()
+    model = SklearnNMF(3, random_state=0).fit(vectorizer.fit_transform(TEXTS).astype(float))
+    W = model.transform(vectorizer.transform(TEXTS).astype(float))
+    tm = TopicModel.from_parts(vectorizer, W, model.components_, TEXTS, model=model)
+    with pytest.raises(ValueError, match="by our NMF, and this model is a sklearn.NMF"):
+        tm.merge([1, 2])
 
 
 @pytest.mark.parametrize("topics", ["war", 1, [], [1], [1, 1], [1, 99], None])
