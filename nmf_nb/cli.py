@@ -444,7 +444,8 @@ def run_assign(
         refuse_same(args.out, texts=args.file, model=args.model)
         for name in (MODEL, Path(MODEL).name):
             refuse_same(args.out, model=args.model / name)
-        if args.file.is_dir() and args.out.exists() and args.file.resolve() in args.out.resolve().parents:
+        read = args.out.exists() or args.out.suffix.lower() == ".txt"  # by this run, or by the next one
+        if args.file.is_dir() and read and args.file.resolve() in args.out.resolve().parents:
             raise CorpusError(f"{args.out}: lies among the texts; choose another name with --out")
     tm = open_model(args.model)
     records, status = assigned(tm, read_batches(args.file, args.text_column)), 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import json
 import os
 import re
 import warnings
@@ -24,6 +23,8 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .files import strict_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -272,11 +273,11 @@ def read_jsonl(
 
     def record(number: int, line: str) -> dict:
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
+            found, why = strict_json(line), ""
+        except ValueError as error:
+            found, why = None, f" ({error})"
         if not isinstance(found, dict):
-            raise CorpusError(f"{path}: line {number} is not a JSON object; each line must hold one, in braces")
+            raise CorpusError(f"{path}: line {number} is not a JSON object{why}; each line must hold one, in braces")
         found = _whole_letters(found) if "\\u" in line else found
         if text_column not in found:
             has = shorten(", ".join(map(repr, found)), 200, placeholder=" ...") or "none"
@@ -321,13 +322,20 @@ def read_parquet(
             for batch in [held.read()] if whole else held.iter_batches(batch_size=size):
                 table = batch.to_pandas()
                 for name in [n for n, kind in table.dtypes.items() if str(kind) == "object"]:
-                    table[name] = table[name].map(lambda v: v.tolist() if isinstance(v, np.ndarray) else v)
+                    table[name] = table[name].map(_without_arrays)
                 yield table
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # pyarrow raises many kinds
         reason = " ".join(str(error).split())
         raise CorpusError(f"{path}: not a Parquet file ({reason}); write it again or use CSV") from None
+
+
+def _without_arrays(value):
+    "A value of Parquet whose arrays are lists, those inside others too."
+    if isinstance(value, (list, np.ndarray)):
+        return [_without_arrays(item) for item in (value if isinstance(value, list) else value.tolist())]
+    return {key: _without_arrays(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 # %% ../nbs/09_corpus.ipynb #458fa42e
 def read_documents(

@@ -147,7 +147,7 @@ def number_bins(
     from pandas import Categorical
 
     known = np.unique(numbers[~np.isnan(numbers)])
-    whole, low, high = bool((known % 1 == 0).all()), known[0], known[-1]
+    whole, low, high = bool((known % 1 == 0).all()), float(known[0]), float(known[-1])
     if len(known) <= most and not (whole and high - low < most):
         code = np.where(np.isnan(numbers), -1, np.searchsorted(known, numbers))
         return Categorical.from_codes(code, [int(x) if whole else float(x) for x in known], ordered=True)

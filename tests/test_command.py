@@ -216,6 +216,15 @@ def test_the_corpus_is_not_overwritten(texts):
     assert (texts / "documents.csv").read_bytes() == (texts / "three.txt").read_bytes()
 
 
+def test_an_answer_does_not_become_one_of_the_texts(texts):
+    (texts / "answers").mkdir()
+    shutil.copy(texts / "three.txt", texts / "answers")
+    run(*COMMAND, "topics", "--corpus", "three.txt", "--topics", "2", "--out", "two", cwd=texts)
+    result = run(*COMMAND, "assign", "two", "answers", "--out", "answers/answer.txt", cwd=texts)
+    assert result.returncode == 2 and "answers/answer.txt: lies among the texts" in result.stderr
+    assert run(*COMMAND, "assign", "two", "answers", "--out", "answers/answer.jsonl", cwd=texts).returncode == 0
+
+
 def test_columns_and_rows_come_back_as_they_were(tmp_path):
     "A column named like one of ours, a carriage return in a text, an empty text"
     words = ["war army\rtanks", "tax budget", 'peace "army" war', "budget, tax", ""]

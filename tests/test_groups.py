@@ -123,6 +123,12 @@ def test_strings_of_dates_are_dates():
         assert list(groups_of(values, bins=4).categories) == ["1998–1999", "2000–2001", "2002–2003", "2004–2005"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_at_both_ends_of_float64():
+    assert list(time_bins([-1e308, 1e308] * 6).categories) == [-1e308, 1e308]
+    assert len(time_bins(np.linspace(-1, 1, 12) * 1.7e308, bins=3).categories) <= 3
+
+
 def test_a_local_day_is_not_moved_to_utc():
     evenings = pandas.date_range("2024-03-28 23:30", periods=5, freq="D", tz="America/New_York")  # in UTC the day after
     for values in (evenings, evenings.astype(str), [t.to_pydatetime() for t in evenings]):

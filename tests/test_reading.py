@@ -75,6 +75,7 @@ READ = {  # name of the file: contents, and the texts in it
     "a.parquet": (parquet(pd.DataFrame({"text": WORDS, "year": range(5)})), WORDS),
     "a.parquet.gz": (zip_parquet, WORDS),
     "lists.parquet": (parquet(pd.DataFrame({"text": WORDS, "tags": [["a", "b"], []] * 2 + [None]})), WORDS),
+    "nested.parquet": (parquet(pd.DataFrame({"text": WORDS, "more": [{"a": [1, 2], "b": [{"c": [3]}]}] * 5})), WORDS),
     os.fsdecode(b"\xff.txt"): (LINES, WORDS),
     "bytes.parquet": (parquet(pd.DataFrame({"text": [w.encode() for w in WORDS]})), WORDS),
     "folder": ({f"{i}.txt": w for i, w in enumerate(WORDS)} | {"loop": lambda p: p.symlink_to(".")}, WORDS),
@@ -114,6 +115,10 @@ REFUSED = {  # name of the file: contents, and what is said of it
     "list.jsonl": (OBJECTS + '{"text": ["war", "tax"]}\n', "document 6: ['war', 'tax'] is no text"),
     "object.jsonl": (OBJECTS + '{"text": {"de": "x"}}\n', "document 6: {'de': 'x'} is no text"),
     "lacking.jsonl": (OBJECTS + '{"txet": "war"}\n', "line 6 has no field 'text'"),
+    "twice.jsonl": (
+        OBJECTS + '{"text": "war", "text": "tax"}\n',
+        "line 6 is not a JSON object (the field 'text' stands twice",
+    ),
     "array.jsonl": ('["war"]\n', "line 1 is not a JSON object"),
     "cut.jsonl": (OBJECTS + '{"text": "wa', "line 6 is not a JSON object"),
     "deep.jsonl": (OBJECTS + "[" * 100_000 + "\n", "line 6 is not a JSON object"),

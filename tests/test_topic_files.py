@@ -380,7 +380,7 @@ ALLOWED = {  # other values that make sense
     ("params", "max_df"): [0.5],
     ("params", "beta_loss"): [-1, 10**30, 0.5],
     ("params", "random_state"): [None],
-    ("params", "verbose"): [True],
+    ("params", "verbose"): [True, 10**30, 0.5],
 }
 
 
