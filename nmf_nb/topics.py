@@ -23,14 +23,8 @@ from .files import checking, read_tensors, write_tensors
 from .measures import label, normalise, topic_shares
 from .nmf import NMF, non_negative_factorization
 from .report import report
-from nmf_nb.topic_files import (
-    PARAMETERS,
-    TOPIC_FORMAT,
-    params_of_parts,
-    table_parts,
-    topic_model_of_parts,
-    topic_model_parts,
-)
+from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts
+from .topic_files import topic_model_of_parts, topic_model_parts
 from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
 from .view import find_topics, flags
 from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text
