@@ -611,11 +611,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        at, kind = (
-            topics_to_join(self, topics),
-            f"{type(self.model_).__module__.split('.')[0]}.{type(self.model_).__name__}",
-        )
+        at, kind = topics_to_join(self, topics), type(self.model_)
         if not isinstance(self.model_, (NMF, type(None))):
+            kind = f"{kind.__module__.split('.')[0]}.{kind.__name__}"
             raise ValueError(f"merge fits again by our NMF, and this model is a {kind}; fit that with fewer topics")
         now, X, s = self._now(), self.X_, self.components_.sum(axis=1, dtype=float)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
