@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Number, Real
 from pathlib import Path
@@ -36,7 +37,7 @@ from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_has_entries, check_nonnegative, data_matrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
-from .train import Fit, Look, Progress, fit, warn_user
+from .train import Fit, Look, Progress, fit, nearly_zero, warn_user
 from .weights import solve_rows
 
 # %% auto #0
@@ -439,6 +440,9 @@ def run_loop(
         watchers += [stack.enter_context(Progress(model.max_iter))] if model.verbose else []
         options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "root": solver.root}
         options["objective"] = lambda V, W, H: objective(problem, W, H)
+        if problem.beta == 2:  # what factors of zeros would cost is known
+            size = 0.5 * float(problem.V.square_norm())
+            options["rules"] = [partial(nearly_zero, tol=model.tol, size=size)]
         start = start if solver.begin is None else solver.begin(start)
         result = fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, **options)
     check_end(solver, start, result.state, problem.fixed)

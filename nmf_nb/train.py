@@ -150,11 +150,13 @@ def nearly_zero(
     history: list[Look],  # the start and each look so far
     state: State | None = None,  # not needed
     tol: float = 1e-4,  # 0 never stops
+    size: float | None = None,  # the objective of factors of zeros, where it is known
 ) -> str | None:  # "objective", or None to go on
     "Stop when hardly anything is left of the objective."
-    if not tol or len(history) < 2:
+    if not tol or len(history) < 3:
         return None
-    return "objective" if history[-1].objective <= tol**2 * history[1].objective else None
+    least = tol**2 * history[1].objective if size is None else min(1e-4, (50 * tol) ** 3) * size
+    return "objective" if history[-1].objective <= least else None
 
 # %% ../nbs/06_train.ipynb #659466df
 def small_residual(
