@@ -412,6 +412,8 @@ def vectorizer_of_parts(
         raise ValueError(
             f"the vectorizer has {len(words)} words, {len(set(words))} different, and terms of {low} to {high}"
         )
+    if params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
+        raise ValueError("the vectorizer's parameters['token_pattern'] is None; words need a string")
     params["dtype"] = np.dtype(params.get("dtype", "float64")).type
     vectorizer = make(**params | {"vocabulary": {word: i for i, word in enumerate(words)}})
     vectorizer._validate_vocabulary()

@@ -368,7 +368,6 @@ def kind(value):
 ALLOWED = {  # other values that make sense
     ("vectorizer", "params", "norm"): [None],
     ("vectorizer", "params", "stop_words"): [None],
-    ("vectorizer", "params", "token_pattern"): [None],
     ("model", "params", "alpha_H"): [10**30, 0.5],
     ("model", "params", "beta_loss"): [-1, 10**30, 0.5],
     ("model", "params", "fixed_components"): [[[1]]],
@@ -487,6 +486,15 @@ def test_no_file_is_opened_and_no_pattern_is_run(parts, tmp_path):
     sign(tmp_path / "model", slow, tensors | {"topics.docs": texts})
     tm = TopicModel.load(tmp_path / "model")  # would never end if the pattern ran
     assert tm.docs_[0].startswith("aaa") and len(tm.topics_) == 2
+
+
+def test_words_without_a_pattern(parts, tmp_path):
+    header, tensors = parts
+    sign(tmp_path / "model", changed(header, ("vectorizer", "params", "token_pattern"), None), tensors)
+    assert refused(tmp_path / "model") is True
+    letters = changed(header, ("vectorizer", "params", "analyzer"), "char")
+    sign(tmp_path / "model", changed(letters, ("vectorizer", "params", "token_pattern"), None), tensors)
+    assert refused(tmp_path / "model") == "loaded"
 
 
 def test_a_type_that_asks_for_memory(tmp_path):
