@@ -271,7 +271,7 @@ PARAMS = [{"max_iter": 0}, {"ngram_range": (0, 1)}, {"ngram_range": (np.int64(1)
 PARAMS += [{"device": "cpu:0"}, {"n_init": np.int64(2)}, {"verbose": 0.5}, {"random_state": np.random.RandomState(1)}]
 
 
-@pytest.mark.parametrize("params", PARAMS, ids=str)
+@pytest.mark.parametrize("params", PARAMS, ids=lambda params: next(iter(params)))
 @pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 def test_what_can_be_fitted_can_be_loaded(params, tmp_path):
     tm = TopicModel(2, **params).fit(TEXTS)
