@@ -260,7 +260,7 @@ def to_batch(
     "Check rows of a stream and bring them into the units and the number type of the problem."
     check_beta(V, problem.beta)
     largest, units, dtype = float(V.largest()), problem.units, problem.plain.dtype
-    most = times_two_to(torch.finfo(dtype).max ** 0.3, 2 * units.p)
+    most = times_two_to(1e150, 2 * units.p)  # whose square is a number
     if largest > most:
         text = f"a batch holds {largest:g}, and after the first rows of this stream {most:.1g} is the most"
         raise ValueError(f"{text}: scale the data, or begin with rows of this size")
