@@ -107,6 +107,7 @@ def extrapolated_step(
     update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
+    divisor: float = 1.2,  # of beta after an undone step, above 1
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype, before = state.memory, state.H.dtype, state.memory.objective
@@ -120,16 +121,16 @@ def extrapolated_step(
     W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
     f = 0.5 * (V.square_norm() - 2 * inner(P, W.mT) + inner(gram(W.mT), Q))  # equation (4)
     f = f + penalty_value(penalty, W, H_ahead)
-    fell = f <= before
+    fell = f <= before + 1e-15 * V.square_norm()  # a rise within rounding is none
 
     def keep(new, old):  # in the memory of `new`, which is ours
         return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old, out=new)
 
     ahead = keep(go_on(W, m.W, m.beta), state.W)
     W, H, H_ahead = keep(W, state.W), keep(H, state.H), keep(H_ahead, state.H)
-    beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / 1.5)
+    beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / divisor)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
-    return State(W, H_ahead, Momentum(W, H, ahead, keep(f, before), beta, limit))
+    return State(W, H_ahead, Momentum(W, H, ahead, torch.minimum(f, before), beta, limit))
 
 # %% ../nbs/05_hals.ipynb #79687cc6
 def shuffled(

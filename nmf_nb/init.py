@@ -25,7 +25,7 @@ def half_normal(
     like: DataMatrix,  # data whose dtype and device the factor takes
 ) -> Tensor:  # `shape`, 0 or more
     "Draw `|N(0, std)|`."
-    return torch.normal(0.0, std, shape, generator=rng, dtype=torch.float32).abs_().to(like.device, like.dtype)
+    return torch.randn(shape, generator=rng, dtype=torch.float32).abs_().to(like.device, like.dtype).mul_(std)
 
 # %% ../nbs/02_init.ipynb #095b84db
 def half_normal_start(
