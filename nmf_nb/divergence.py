@@ -241,7 +241,7 @@ class Penalty(NamedTuple):
         "The penalty of the transposed problem."
         return Penalty(self.l1_H, self.l2_H, self.l1_W, self.l2_W)
 
-# %% ../nbs/01_divergence.ipynb #fd19d461
+
 NO_PENALTY = Penalty()
 
 # %% ../nbs/01_divergence.ipynb #740d0e1b

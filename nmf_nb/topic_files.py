@@ -45,7 +45,7 @@ def zone_parts(
     fixed = isinstance(zone, datetime.timezone)
     return zone if zone is None else int(zone.utcoffset(None).total_seconds()) if fixed else str(zone)
 
-
+# %% ../nbs/13_topic_files.ipynb #5ffb75a2
 def _is_fixed(zone) -> bool:
     "Whether a time zone is none, or a number of seconds."
     return zone is None or isinstance(zone, datetime.timezone)
@@ -208,7 +208,7 @@ def list_of(
     says = "a list of " + " or ".join(kind.__name__ for kind in kinds)
     return Rule(says, lambda held: type(held) is list and {type(item) for item in held} <= set(kinds))
 
-
+# %% ../nbs/13_topic_files.ipynb #393176f3
 _ANY, _NONE = Rule("anything", lambda held: True), type(None)
 _FIELDS = {
     "number": {"dtype": one_of(*_NUMBERS), "values": list_of(bool, int, float)},
@@ -462,7 +462,7 @@ def json_tensor(
     "Write a value as JSON into a tensor."
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
-
+# %% ../nbs/13_topic_files.ipynb #89f3283d
 def tensor_json(
     A: Tensor,  # from `json_tensor`, or from an untrusted file
 ) -> object:

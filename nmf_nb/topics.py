@@ -272,7 +272,7 @@ def given_labels(
     made = distinct([label(best) for best in words_by(tm, 30, "relevance")])
     return [new if new != old else None for new, old in zip(tm.topics_["label"], made)]
 
-
+# %% ../nbs/14_topics.ipynb #92217488
 def kept_labels(
     labels: list[str | None],  # for each topic before joining
     at: list[int],  # topics that were joined, counted from 0

@@ -80,7 +80,7 @@ def test_package_is_in_step(copy):
 
 
 def test_readme_and_site(copy):
-    "README.md and the site's settings come out of a build as they are committed; no link or anchor is dead"
+    "README.md and the site's settings come out of a build as they are committed; no link, anchor or heading is astray"
     patterns = ("README.md", "nbs/*.yml")
     before, pictures = text_files(ROOT, *patterns), readme_pictures(ROOT)
     result = run(sys.executable, "tools/build_docs.py", cwd=copy)
@@ -116,6 +116,18 @@ def test_a_page_that_asks_another_host_is_noticed(tmp_path):
         "c.css",
     ]
     assert mend_pages.fonts((tmp_path / "c.css").read_text()).startswith("p{")
+
+
+def test_a_heading_that_stands_above_another_definition_is_noticed(tmp_path):
+    sys.path.insert(0, str(ROOT / "tools"))
+    mend_pages = importlib.import_module("mend_pages")
+    cell = '<div id="cell-{}" class="cell"><details class="code-fold"><code>{}</code></details></div>'
+    head = '<div id="cell-1" class="cell">source</a></p>\n<h3 id="f" class="anchored">f</h3></div>'
+    good, other = cell.format(2, '<span class="kw">def</span> f(x):'), cell.format(3, "def g(x):")
+    (tmp_path / "a.html").write_text(head + good + other)
+    (tmp_path / "b.html").write_text(head + other + good)
+    (tmp_path / "c.html").write_text(head + other)  # the source of f is not shown on its page
+    assert list(mend_pages.headings_astray(tmp_path)) == ["b.html: the source of f does not follow its heading"]
 
 
 def test_imports_run_downwards():

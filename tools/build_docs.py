@@ -4,7 +4,8 @@
 
 The published site is made by `nbdev_docs` (Quarto) from the same notebooks and the same
 nbs/_quarto.yml. This is the preview and the check for machines that have no Quarto.
-The pages need no network. A dead link, or a page that asks another host for anything, fails the build.
+The pages need no network. A dead link, a page that asks another host for anything, or a heading that does not stand
+above its own definition fails the build.
 """
 
 import base64
@@ -19,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
-from mend_pages import asked_of_others, mend
+from mend_pages import asked_of_others, headings_astray, mend
 from nbdev.config import get_config
 from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
 from nbdev.serve import proc_nbs
@@ -135,7 +136,7 @@ def main():
         shutil.rmtree(site, ignore_errors=True)
         shutil.move(src / site.name, site)
     mend(site)
-    bad = sorted([*broken_links(site), *asked_of_others(site)])
+    bad = sorted([*broken_links(site), *asked_of_others(site), *headings_astray(site)])
     print(
         "\n".join(bad) or f"{len(list(site.rglob('*.html')))} pages in {site}, no broken link, nothing asked of others"
     )

@@ -90,3 +90,19 @@ def asked_of_others(site):
             yield f"{path.relative_to(site)}: asks another host for {address}"
         if path.suffix == ".html" and (tex := re.search(r"\\[(\[].{0,60}\\(?:begin|frac|tag|beta|top)", text)):
             yield f"{path.relative_to(site)}: a formula is left as {tex[0]!r}"
+
+
+def headings_astray(site):
+    """The heading of a name whose source is on its page, but does not follow the heading
+
+    nbdev puts the heading below the cell, then swaps the two. Two exporting cells in a row of which the first defines no public
+    name, and a cell that defines several, end in another order: a sentence between the cells, or a cell for each name, mends it.
+    """
+    for path in sorted(site.rglob("*.html")):
+        parts = re.split(r'(?=<div id="cell-\d+[^"]*" class="cell[ "])', path.read_text(encoding="utf-8"))
+        texts = [html.unescape(re.sub(r"<[^>]*>", "", part)) for part in parts]
+        for i, part in enumerate(parts):
+            for name in re.findall(r">source</a></p>\s*<h\d[^>]*>([^<]*)</h", part):
+                definition = re.compile(rf"^(?:def|class) {re.escape(html.unescape(name).strip())}\b", re.M)
+                if any(map(definition.search, texts)) and not any(map(definition.search, texts[i + 1 : i + 2])):
+                    yield f"{path.relative_to(site)}: the source of {name} does not follow its heading"
