@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -27,10 +27,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'sync_folder', 'write_whole', 'Rule', 'one_of', 'whole_number',
-           'real_number', 'string', 'optional', 'check_fields', 'TensorRule', 'check_tensors', 'checking', 'checksum',
-           'write_tensors', 'strict_json', 'read_tensors', 'hold_folder', 'inside', 'move_into_place', 'prepare',
-           'follow_journal', 'recover', 'write_together']
+__all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'hold_folder', 'hidden_folder', 'sync_folder', 'write_whole',
+           'Rule', 'one_of', 'whole_number', 'real_number', 'string', 'optional', 'check_fields', 'TensorRule',
+           'check_tensors', 'checking', 'checksum', 'write_tensors', 'strict_json', 'read_tensors', 'inside',
+           'move_into_place', 'prepare', 'follow_journal', 'recover', 'write_together']
 
 # %% ../nbs/05b_files.ipynb #99d9c287
 def final_place(
@@ -55,6 +55,54 @@ def final_place(
     if not os.access(target, os.W_OK):
         refuse(errno.EACCES, "may not be written to; change its permissions or name another file")
     return target if stat.S_ISREG(target.stat().st_mode) else None
+
+# %% ../nbs/05b_files.ipynb #a5b7f1bc
+@contextmanager
+def hold_folder(
+    folder: str | Path,  # that exists
+    wait: float = 0.0,  # seconds to wait for another process at most
+) -> Iterator[bool | None]:  # True; False where another process has it; None on a system without such locks
+    "Hold the lock of a folder while the block runs."
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    number, until = os.open(folder, os.O_RDONLY), time.monotonic() + wait
+    try:
+        while True:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                got = True
+            except BlockingIOError:
+                got = False
+            except OSError:  # some network folders
+                got = None
+            if got is not False or time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        yield got
+    finally:
+        os.close(number)  # which gives the lock back
+
+# %% ../nbs/05b_files.ipynb #197fbbcb
+@contextmanager
+def hidden_folder(
+    folder: Path,  # in which it is made
+) -> Iterator[Path]:  # an empty folder
+    "Give a hidden folder to work in while the block runs, and remove what killed processes have left of theirs."
+    for left in folder.glob(".writing-????????/"):
+        with suppress(OSError), hold_folder(left) as free:
+            if free and {path.name for path in left.iterdir()} <= {"whole"}:  # else it is not one of ours
+                shutil.rmtree(left)
+    with ExitStack() as held:
+        while True:
+            fresh = tempfile.TemporaryDirectory(dir=folder, prefix=".writing-", ignore_cleanup_errors=True)
+            made = Path(held.enter_context(fresh))
+            with suppress(FileNotFoundError):
+                if held.enter_context(hold_folder(made)) is not False and made.exists():
+                    break
+        yield made
 
 # %% ../nbs/05b_files.ipynb #8b8a14ce
 def sync_folder(
@@ -85,8 +133,8 @@ def write_whole(
             with open(path, mode, **options) as file:
                 yield file
             return
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as beside:
-            whole = Path(beside) / "whole"
+        with hidden_folder(target.parent) as beside:
+            whole = beside / "whole"
             with open(whole, mode, **options) as file:
                 yield file
                 file.flush()
@@ -360,35 +408,6 @@ def read_tensors(
         if not isinstance(header, dict):
             raise ValueError("its header is not an object")
     return header, {name: A.to(device) for name, A in tensors.items()}
-
-# %% ../nbs/05b_files.ipynb #a5b7f1bc
-@contextmanager
-def hold_folder(
-    folder: str | Path,  # that exists
-    wait: float = 0.0,  # seconds to wait for another process at most
-) -> Iterator[bool | None]:  # True; False where another process has it; None on a system without such locks
-    "Hold the lock of a folder while the block runs."
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    number, until = os.open(folder, os.O_RDONLY), time.monotonic() + wait
-    try:
-        while True:
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                got = True
-            except BlockingIOError:
-                got = False
-            except OSError:  # some network folders
-                got = None
-            if got is not False or time.monotonic() >= until:
-                break
-            time.sleep(0.02)
-        yield got
-    finally:
-        os.close(number)  # which gives the lock back
 
 # %% ../nbs/05b_files.ipynb #be05fdd8
 def inside(

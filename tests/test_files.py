@@ -8,13 +8,15 @@ import stat
 import struct
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 from conftest import run
 from safetensors.torch import save_file
 
-from nmf_nb.files import checksum, read_tensors, recover, write_tensors, write_together, write_whole
+from nmf_nb import files
+from nmf_nb.files import checksum, hold_folder, read_tensors, recover, write_tensors, write_together, write_whole
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: fork, mounts, /dev/full")
 NAMES = ("topics.csv", "pictures/map.png", "model/topics.safetensors")
@@ -51,6 +53,49 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, name):
         put(tmp_path / name, "text")
     assert caught.value.filename == str(tmp_path / name)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@linux
+def test_what_a_killed_process_left_goes_and_all_else_stays(tmp_path):
+    "A live process, a folder of the user's, a file and a link that look alike"
+    dead, mine, live = (tmp_path / f".writing-{letter * 8}" for letter in "dml")
+    for folder in (dead, mine, live):
+        folder.mkdir()
+        (folder / "whole").write_text("half")
+    (mine / "notes").touch()
+    (tmp_path / ".writing-ffffffff").write_text("a file")
+    (tmp_path / ".writing-link0000").symlink_to(mine.name)
+    (tmp_path / ".writing-more letters").mkdir()
+    before = set(tmp_path.iterdir())
+    with hold_folder(live):
+        put(tmp_path / "file", "text")
+        assert set(tmp_path.iterdir()) == (before | {tmp_path / "file"}) - {dead}
+    put(tmp_path / "file", "text")
+    assert not live.exists() and sorted(p.name for p in mine.iterdir()) == ["notes", "whole"]
+
+
+@linux
+@pytest.mark.parametrize("taken", [False, True], ids=["gone", "held"])
+def test_a_hidden_folder_that_another_process_took_for_a_dead_one(tmp_path, monkeypatch, taken):
+    "Between its making and its lock: the write takes another one, and an error of the block is the block's own"
+    real, tried = files.hold_folder, []
+
+    @contextmanager
+    def late(folder):
+        tried.append(folder)
+        with real(folder) if taken else nullcontext():
+            if not taken:
+                folder.rmdir()
+            with real(folder) as free:
+                yield free
+
+    monkeypatch.setattr(files, "hold_folder", lambda folder: real(folder) if tried else late(folder))
+    put(tmp_path / "file", "text")
+    assert len(tried) == 1 and [p.name for p in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(FileNotFoundError, match="no/such"):
+        with write_whole(tmp_path / "file"):
+            open("no/such")
+    assert (tmp_path / "file").read_text() == "text"
 
 
 @linux
