@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 
 import torch
@@ -53,8 +54,9 @@ def soft_penalty_step(
     V: DataMatrix,  # (n,m) data
     state: State,  # from `soft_penalty_start`
     weight: float = 10.0,  # of the penalty, 0 or more
-) -> State:  # the same state, its factors moved in place
+) -> State:  # factors and optimiser after the step
     "Take one step of the optimiser down the soft-penalty loss."
+    state = deepcopy(state)  # for the optimiser moves its tensors in place
     state.memory.zero_grad()
     soft_penalty_loss(V, state.W, state.H, weight).backward()
     state.memory.step()
