@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_has_entries, check_nonnegative, data_matrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
-from .train import Fit, Look, Progress, fit, nearly_zero, warn_user
+from .train import Fit, Look, Progress, fit, nearly_zero, warn_unless_converged, warn_user
 from .weights import solve_rows
 
 # %% auto #0
@@ -436,15 +435,16 @@ def run_loop(
 ) -> Fit:  # the last state, the history, why it stopped
     "Run the loop with a solver's step."
     with ExitStack() as stack:
-        watchers = [on_look] if on_look else []
-        watchers += [stack.enter_context(Progress(model.max_iter))] if model.verbose else []
+        watchers, unit = [on_look] if on_look else [], problem.units.objective
+        watchers += [stack.enter_context(Progress(model.max_iter, unit=unit))] if model.verbose else []
         options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "root": solver.root}
         options["objective"] = lambda V, W, H: objective(problem, W, H)
         if problem.beta == 2:  # what factors of zeros would cost is known
             size = 0.5 * float(problem.V.square_norm())
             options["rules"] = [partial(nearly_zero, tol=model.tol, size=size)]
         start = start if solver.begin is None else solver.begin(start)
-        result = fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, **options)
+        result = fit(solver.make(problem), problem.V, start, model.max_iter, model.tol, warn=False, **options)
+    warn_unless_converged(result, model.tol, unit=unit)
     check_end(solver, start, result.state, problem.fixed)
     return result
 
@@ -582,10 +582,6 @@ def score_rows(
     W, H = (problem.units.of_factor(A).double() for A in (best_weights(model, V, H), H))
     divergence = beta_divergence(problem.plain.to(torch.float64), W, H, problem.beta).item()
     return -problem.units.objective(max(divergence, 0.0) / V.shape[0])
-
-# %% ../nbs/06e_base.ipynb #f9907c8d
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # %% ../nbs/06e_base.ipynb #863abb70
 def pack_value(

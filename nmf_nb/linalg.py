@@ -5,6 +5,7 @@
 # %% ../nbs/00_linalg.ipynb #47d40f00
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['pick_device', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr', 'times', 'DataMatrix',
-           'DenseMatrix', 'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise', 'float_type',
-           'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'check_has_entries', 'as_tensor', 'check_nonnegative',
-           'native_matrix', 'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows',
-           'LowRankPlus', 'filled', 'gap_places', 'with_gaps']
+__all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr', 'times',
+           'DataMatrix', 'DenseMatrix', 'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise',
+           'float_type', 'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'check_has_entries', 'as_tensor',
+           'check_nonnegative', 'native_matrix', 'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows',
+           'padded_rows', 'LowRankPlus', 'filled', 'gap_places', 'with_gaps']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -41,6 +42,21 @@ def pick_device(
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device={device!r}, but PyTorch finds no such CUDA device here; 'auto' or 'cpu' run without")
     return found
+
+# %% ../nbs/00_linalg.ipynb #f73fa142
+_IMPORTED_BY = os.getpid()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def one_thread_if_forked() -> None:
+    "Let a process that was forked compute with one thread; warn if it was told to use more."
+    if os.getpid() != _IMPORTED_BY and torch.get_num_threads() > 1:
+        asked = torch.get_num_threads()
+        torch.set_num_threads(1)
+        text = f"this process was forked and has no copy of its parent's threads, so it computes with 1, not {asked}"
+        warnings.warn(f"{text}; spawn it to have more", RuntimeWarning, stacklevel=3)
 
 # %% ../nbs/00_linalg.ipynb #fc8dbe56
 def inner(
@@ -805,6 +821,7 @@ def data_matrix(
     name: str = "V",  # what to call the data in an error
 ) -> DataMatrix:  # on the device
     "Check `X` and move it to the device as a `DataMatrix`; sparse stays sparse."
+    one_thread_if_forked()
     if isinstance(X, DataMatrix):
         check_data_matrix(X, device, missing, name)
         return X if dtype is None else X.to(dtype)

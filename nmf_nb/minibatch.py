@@ -405,15 +405,14 @@ def run_batches(
     total: int | None = None,  # batches at most, if anybody knows
 ) -> Fit:
     "Let the loop run over batches, watched."
-    rules = [*rules, partial(enough_passes, most=model.max_iter)]
+    rules, unit = [*rules, partial(enough_passes, most=model.max_iter)], watch.units.objective
     with ExitStack() as stack:
-        watchers = [watch, *([stack.enter_context(Progress(total))] if model.verbose else [])]
+        watchers = [watch, *([stack.enter_context(Progress(total, unit=unit))] if model.verbose else [])]
         options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "every": 1 if model.verbose else every}
         options["objective"] = lambda V, W, H: H.new_full((), math.nan)  # the memory knows it
-        result = fit(step, data, start, math.inf, 0, rules=rules, **options)
+        result = fit(step, data, start, math.inf, 0, rules=rules, warn=False, **options)
     watch.close(result)
-    if result.reason == "max_iter":
-        warn_unless_converged(result, model.tol)
+    warn_unless_converged(result, model.tol, unit=unit)
     return result
 
 # %% ../nbs/08_minibatch.ipynb #81ab4754

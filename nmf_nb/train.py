@@ -24,14 +24,14 @@ from tqdm import tqdm
 from .divergence import beta_divergence
 from .files import read_tensors, write_tensors
 from .hals import Momentum
-from .linalg import DataMatrix
+from .linalg import DataMatrix, one_thread_if_forked
 from .divergence import kkt_residual
 from .state import State, members, stacked
 
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'slow_pace', 'nearly_zero',
-           'small_residual', 'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'of_members', 'Varied',
-           'Part', 'split', 'Fit', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit',
+           'small_residual', 'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'Fit', 'of_members',
+           'Varied', 'Part', 'split', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit',
            'load_fit', 'curve_html', 'in_notebook', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
@@ -203,6 +203,32 @@ def first_reason(
     "Ask the rules in order why a fit stops."
     return next((reason for rule in rules if (reason := rule(history, state))), None)
 
+# %% ../nbs/06_train.ipynb #57f72207
+class Fit(NamedTuple):
+    "The end of a fit, and how it got there."
+
+    state: State  # the factors, and what the method remembers
+    history: list[Look]  # the start and each look
+    reason: (
+        str  # "objective", "residual", "max_iter", "time", "callback", "interrupt", "end" of the data, or a rule's own
+    )
+    steps: int | list[int] = 0  # steps done, by each member of a batch
+
+    @property
+    def converged(self) -> bool:
+        "Whether one of the two rules for convergence stopped it."
+        return self.reason in ("objective", "residual")
+
+    def seen_of(
+        self,
+        j: int,  # the place of a member of a batch; 0 for a single fit
+    ) -> list[Look]:  # its own looks, up to its last step
+        "Return the history of one member."
+        if not isinstance(self.steps, list):
+            return list(self.history)
+        rows = [look._replace(objective=look.objective[j], residual=look.residual[j]) for look in self.history]
+        return [row for row in rows if row.step <= self.steps[j]]
+
 # %% ../nbs/06_train.ipynb #061fa1e1
 def of_members(
     thing,  # data, a step or an objective; with a method `members(which)` where it differs between them
@@ -282,32 +308,6 @@ def split(
     states = start if listed else [members(start, j) for j in range(count)]
     share = (step, objective, residual)
     return [Part(s, [j], True, *(of_members(f, j) for f in share), of_members(V, j)) for j, s in enumerate(states)]
-
-# %% ../nbs/06_train.ipynb #57f72207
-class Fit(NamedTuple):
-    "The end of a fit, and how it got there."
-
-    state: State  # the factors, and what the method remembers
-    history: list[Look]  # the start and each look
-    reason: (
-        str  # "objective", "residual", "max_iter", "time", "callback", "interrupt", "end" of the data, or a rule's own
-    )
-    steps: int | list[int] = 0  # steps done, by each member of a batch
-
-    @property
-    def converged(self) -> bool:
-        "Whether one of the two rules for convergence stopped it."
-        return self.reason in ("objective", "residual")
-
-    def seen_of(
-        self,
-        j: int,  # the place of a member of a batch; 0 for a single fit
-    ) -> list[Look]:  # its own looks, up to its last step
-        "Return the history of one member."
-        if not isinstance(self.steps, list):
-            return list(self.history)
-        rows = [look._replace(objective=look.objective[j], residual=look.residual[j]) for look in self.history]
-        return [row for row in rows if row.step <= self.steps[j]]
 
 # %% ../nbs/06_train.ipynb #4949a004
 class Run:
@@ -403,17 +403,18 @@ def warn_unless_converged(
     result: Fit,  # from `fit`
     tol: float,  # that it was to stop by
     kkt_tol: float = 0.0,  # likewise
+    unit: Callable = float,  # objective -> what is shown of it, in the units of the data for example
 ) -> None:
     "Warn that a fit ended before it converged."
     before, now = result.history[-min(2, len(result.history))], result.history[-1]
     f1, f2 = (float(np.min(look.objective)) for look in (before, now))
     if result.reason == "interrupt":
-        text = f"interrupted after {now.step} steps: the objective is {f2:.6g}; these factors are kept"
+        text = f"interrupted after {now.step} steps: the objective is {unit(f2):.6g}; these factors are kept"
         warn_user(text, ConvergenceWarning)
     elif result.reason in ("max_iter", "time") and (tol or kkt_tol):
         limit = "Maximum number of iterations" if result.reason == "max_iter" else "Maximum time"
         what = f"{limit} {(now.passes or now.step) if result.reason == 'max_iter' else ''}".strip()
-        where = f"The objective is {f2:.6g}, after {now.step} steps and {now.seconds:.1f} s"
+        where = f"The objective is {unit(f2):.6g}, after {now.step} steps and {now.seconds:.1f} s"
         fell = f"{(f1 - f2) / max(abs(f2), 1e-300):.1e} of itself in the last {now.step - before.step} steps"
         pace = f"; it fell by {fell}, and for tol={tol:g} there is more to gain" if math.isfinite(f1) else ""
         text = f"{what} reached. Increase it to improve convergence. {where}{pace}: raise max_iter, or tol."
@@ -435,8 +436,10 @@ def fit(
     rules: Sequence[Callable] = (),  # more rules, asked first: (history, state) -> a reason, or None to go on
     every: float = 10,  # steps between two looks; infinite: only at the end of a pass
     apart: bool | None = None,  # whether members of a batch step one by one; None: large ones on a CPU
+    warn: bool = True,  # False leaves the warning to the caller
 ) -> Fit:  # the last state, the history, why it stopped
     "Run `step` until a rule stops it; warn if that is none of convergence."
+    one_thread_if_forked()
     first = start if isinstance(start, Fit) else Fit(start, [], "")
     common = [partial(small_residual, tol=kkt_tol), partial(nearly_zero, tol=tol)]
     common += [partial(slow_pace if root else small_gain, tol=tol)]
@@ -471,7 +474,8 @@ def fit(
             run.look(parts, i, passes)
         run.leave(parts, "interrupt")
     result = run.end(parts)
-    warn_unless_converged(result, tol, kkt_tol)
+    if warn:
+        warn_unless_converged(result, tol, kkt_tol)
     return result
 
 # %% ../nbs/06_train.ipynb #cd819e25
@@ -518,16 +522,17 @@ def curve_html(
     history: list[Look],  # the start and each look
     width: int = 160,  # pixels
     height: int = 24,  # pixels
+    unit: Callable = float,  # objective -> what is shown of it, in the units of the data for example
 ) -> str:  # one line of HTML, no script
     "Return a line that says where a fit is, with its objective as a curve on a log axis."
     history = [*history[: -1 : 1 + len(history) // width], history[-1]]  # a point for each pixel is enough
-    logs = [math.log10(max(np.min(look.objective), 1e-300)) for look in history]
-    low, span = min(logs), max(max(logs) - min(logs), 1e-12)
-    last = max(history[-1].step, 1)
-    points = (f"{width * h.step / last:.0f},{height * (1 - (y - low) / span):.0f}" for h, y in zip(history, logs))
+    seen = [(look.step, math.log10(max(f, 1e-300))) for look in history if np.isfinite(f := np.min(look.objective))]
+    low, high = (edge((y for _, y in seen), default=0.0) for edge in (min, max))
+    span, last = max(high - low, 1e-12), max(history[-1].step, 1)
+    points = (f"{width * i / last:.0f},{height * (1 - (y - low) / span):.0f}" for i, y in seen)
     line = f'<polyline points="{" ".join(points)}" fill="none" stroke="#0072B2" stroke-width="1.5"/>'
     svg = f'<svg width="{width}" height="{height}" viewBox="-2 -2 {width + 4} {height + 4}">{line}</svg>'
-    return f"step {history[-1].step}, objective {np.min(history[-1].objective):.4g} {svg}"
+    return f"step {history[-1].step}, objective {unit(np.min(history[-1].objective)):.4g} {svg}"
 
 # %% ../nbs/06_train.ipynb #bcae3e26
 def in_notebook() -> bool:  # False in a script or a terminal
@@ -546,9 +551,10 @@ class Progress:
         self,
         max_iter: int | None,  # steps at most, if anybody knows
         notebook: bool | None = None,  # HTML in place of a bar on stderr; None asks whether a kernel runs this
+        unit: Callable = float,  # objective -> what is shown of it
     ):
         self.notebook = in_notebook() if notebook is None else notebook
-        self.history, self.shown, self.handle = [], -math.inf, None
+        self.unit, self.history, self.shown, self.handle = unit, [], -math.inf, None
         self.bar = tqdm(desc="NMF", total=max_iter, disable=self.notebook, leave=False)
 
     def __enter__(self) -> Progress:
@@ -568,7 +574,7 @@ class Progress:
         if self.notebook and self.history:
             from IPython.display import HTML, display
 
-            self.shown, line = time.perf_counter(), HTML(curve_html(self.history))
+            self.shown, line = time.perf_counter(), HTML(curve_html(self.history, unit=self.unit))
             if self.handle is None:
                 self.handle = display(line, display_id=True)
             else:

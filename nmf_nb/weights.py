@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .divergence import EPS, check_beta, kkt_violation_H
-from .linalg import DataMatrix, SparseMatrix, gram, padded_rows
+from .linalg import DataMatrix, SparseMatrix, gram, one_thread_if_forked, padded_rows
 from .train import of_members
 
 # %% auto #0
@@ -489,6 +489,7 @@ def solve_rows(
     apart: bool | None = None,  # whether members are solved one by one; None: on a CPU, and where it must be
 ) -> Tensor:  # (n,k) or (b,n,k) weights, 0 or more
     "Return weights for fixed `H`: the best ones for beta from 1 to 2, else a stationary point."
+    one_thread_if_forked()
     check_beta(V, beta)
     apart = H.device.type == "cpu" if apart is None else apart
     if H.ndim == 3 and (apart or beta != 2 or V.gaps):

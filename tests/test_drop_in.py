@@ -28,6 +28,7 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 import nmf_nb
+from nmf_nb.train import curve_html
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -329,6 +330,20 @@ def test_verbose(ours, X, capsys):
     assert out == "" and err.count("\r") > 1 and "NMF" in err and "/200" in err
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_what_is_told_of_the_objective_is_in_the_units_of_the_data(ours, X, monkeypatch, scale):
+    "In the warning, and in the line that a notebook shows"
+    shown = []
+    monkeypatch.setattr(nmf_nb.train, "in_notebook", lambda: True)
+    monkeypatch.setattr(nmf_nb.train, "curve_html", lambda *args, **more: shown.append(curve_html(*args, **more)) or "")
+    with pytest.warns(ConvergenceWarning) as said:
+        model = ours(n_components=3, tol=1e-9, max_iter=1, verbose=1).fit(X * scale)
+    rows = 1 if type(model) is nmf_nb.NMF else len(X)  # batches tell of the objective for each row
+    told = model.history_[-1]["objective"] / rows
+    assert f"The objective is {told:.6g}," in str(said[0].message)
+    assert f"objective {told:.4g} <svg" in shown[-1] and "nan" not in shown[-1]
+
+
 @pytest.fixture
 def ctrl_c():
     "What a key press does, in whatever way the tests are run"
@@ -504,6 +519,11 @@ FORKED = """
 import multiprocessing, os, signal, sys, time, warnings
 import numpy as np, torch
 from nmf_nb import NMF, MiniBatchNMF
+from nmf_nb.gradient import pgd_step
+from nmf_nb.init import random_start
+from nmf_nb.linalg import data_matrix
+from nmf_nb.train import fit
+from nmf_nb.weights import solve_rows
 warnings.simplefilter("ignore")
 
 def wait(child, seconds=60):
@@ -529,6 +549,23 @@ for name, model in kinds.items():
     if not child:
         os._exit(0 if again(name) < 1e-6 and torch.get_num_threads() == 1 else 3)
     print(name, wait(child), torch.get_num_threads())
+V, model = data_matrix(X, "cpu"), kinds["NMF"]
+begin = random_start(V, 8)
+doors = {
+    "NMF": lambda: again("NMF"),
+    "MiniBatchNMF": lambda: again("MiniBatchNMF"),
+    "transform": lambda: float(abs(model.transform(X) - weights["NMF"]).max() / weights["NMF"].max()),
+    "partial_fit": lambda: MiniBatchNMF(8, random_state=0).partial_fit(X) and 0,
+    "the loop": lambda: fit(pgd_step, V, begin, max_iter=2, tol=0) and 0,
+    "rows": lambda: solve_rows(V, begin.H) is None,
+    "data": lambda: data_matrix(X, "cpu") is None,
+}
+for name, door in doors.items():
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(2)  # which it does not have
+        os._exit(0 if door() < 1e-6 and torch.get_num_threads() == 1 else 3)
+    print("told to use two:", name, wait(child), torch.get_num_threads())
 child = os.fork()  # a pool, in a child of its own so that it cannot hang us
 if not child:
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -539,10 +576,12 @@ print("pool", wait(child))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
 def test_a_child_that_was_forked_after_a_fit():
-    "It fits and transforms, to nearly the same numbers; the parent keeps its threads"
+    "It fits and transforms with one thread, whatever it was told; the parent keeps its threads"
     env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")}
     result = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, env=env, timeout=300)
-    assert result.stdout.splitlines() == ["NMF 0 2", "MiniBatchNMF 0 2", "pool 0"], result.stdout + result.stderr
+    doors = ("NMF", "MiniBatchNMF", "transform", "partial_fit", "the loop", "rows", "data")
+    said = ["NMF 0 2", "MiniBatchNMF 0 2", *(f"told to use two: {door} 0 2" for door in doors), "pool 0"]
+    assert result.stdout.splitlines() == said, result.stdout + result.stderr
 
 
 def test_warnings_point_at_the_line_of_the_user(X):
