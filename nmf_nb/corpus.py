@@ -37,9 +37,9 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
-           'read_lines', 'to_text', 'from_table', 'ending', 'TextStream', 'read_csv', 'grouped', 'read_jsonl',
-           'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups', 'load_packaged',
-           'load_corpus', 'finds_no_words', 'tfidf']
+           'read_lines', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names', 'read_csv', 'grouped',
+           'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups',
+           'load_packaged', 'load_corpus', 'finds_no_words', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -224,6 +224,18 @@ class TextStream(io.TextIOBase):
         text, self.held = self.held[:size], self.held[size:]
         return text
 
+# %% ../nbs/09_corpus.ipynb #8eff23e9
+def check_names(
+    names: Iterable[str],  # of the columns of a table
+    path: str | Path,  # of the file, for errors
+) -> None:
+    "Raise a CorpusError if two columns have the same name."
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise CorpusError(f"{path}: two columns have the name {name!r:.60}; give each a name of its own")
+        seen.add(name)
+
 # %% ../nbs/09_corpus.ipynb #99b71587
 def read_csv(
     path: Path,  # of a .csv or .tsv file
@@ -234,15 +246,19 @@ def read_csv(
     import pandas as pd
 
     options = {"keep_default_na": False, "na_values": [""], "index_col": False, "low_memory": False}
-    options |= {"sep": "\t" if ending(path) == ".tsv" else ",", "dtype": {text_column: str}}
+    options |= {"sep": "\t" if ending(path) == ".tsv" else ",", "dtype": str}
     wrong = (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError)
-    tables = None
+    tables, blocks, taken = None, read_blocks(path), []
     while True:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has
                 if tables is None:
-                    read = pd.read_csv(TextStream(read_blocks(path)), chunksize=size, **options)
+                    first = TextStream(taken.append(block) or block for block in blocks)
+                    head = pd.read_csv(first, header=None, nrows=1, **options)
+                    check_names(head.iloc[0].dropna(), path)
+                    options["dtype"] = {text_column: str}
+                    read = pd.read_csv(TextStream(chain(taken, blocks)), chunksize=size, **options)
                     tables = iter([read] if size is None else read)
                 table = next(tables, None)
         except wrong as error:
@@ -315,16 +331,14 @@ def read_parquet(
     try:
         with gzip.open(path) if zipped else open(path, "rb") as file:
             held = ParquetFile(io.BytesIO(file.read()) if zipped else file)
-            names = held.schema_arrow.names
-            if len(set(names)) < len(names):
-                raise ValueError(f"two columns of the same name among {shorten(str(names), 100)}")
+            check_names(held.schema_arrow.names, path)
             whole = size is None or not held.metadata.num_rows
             for batch in [held.read()] if whole else held.iter_batches(batch_size=size):
                 table = batch.to_pandas()
                 for name in [n for n, kind in table.dtypes.items() if str(kind) == "object"]:
                     table[name] = table[name].map(_without_arrays)
                 yield table
-    except (FileNotFoundError, PermissionError):
+    except (CorpusError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # pyarrow raises many kinds
         reason = " ".join(str(error).split())

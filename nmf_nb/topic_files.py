@@ -24,7 +24,7 @@ from .files import strict_json, string, whole_number
 from .measures import rows_to_one
 from .minibatch import MiniBatchNMF
 from .nmf import NMF, SOLVERS
-from .view import TopicView, view
+from .view import TopicView, check_pattern, view
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -417,6 +417,7 @@ def vectorizer_of_parts(
     params["dtype"] = np.dtype(params.get("dtype", "float64")).type
     vectorizer = make(**params | {"vocabulary": {word: i for i, word in enumerate(words)}})
     vectorizer._validate_vocabulary()
+    check_pattern(vectorizer)
     if getattr(vectorizer, "use_idf", False):
         if idf is None or idf.shape != (len(words),):
             raise ValueError(f"the vectorizer has no weights for its {len(words)} words")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,8 @@ from .nmf import NMF, non_negative_factorization
 from .report import report
 from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts
 from .topic_files import topic_model_of_parts, topic_model_parts
-from .view import Explanation, TopicView, distinct, document_table, explain, explained, export_table, find_docs
+from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
+from .view import export_table, find_docs
 from .view import find_topics, flags
 from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text
 from .view import unexplained, view
@@ -38,8 +38,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'share_order',
-           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_join', 'merged',
-           'given_labels', 'kept_labels', 'TopicModel']
+           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join',
+           'merged', 'given_labels', 'kept_labels', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -139,10 +139,9 @@ def vectorise(
     if getattr(vectorizer, "input", "content") != "content":
         raise ValueError(f"vectorizer.input={vectorizer.input!r}; texts are given, so it must be 'content'")
     vectorizer = clone(vectorizer)
+    check_pattern(vectorizer)
     try:
         return csr_matrix(vectorizer.fit_transform(texts)), vectorizer
-    except re.error as error:
-        raise ValueError(f"token_pattern={vectorizer.token_pattern!r} is no pattern: {error}") from None
     except ValueError as error:
         if not finds_no_words(error):
             raise
@@ -239,6 +238,22 @@ def relabelled(
     new = dict(zip(names, distinct(list(names.values()), others)))
     labels = [new.get(j, old) for j, old in enumerate(seen.topics_["label"])]
     return replace(seen, topics_=seen.topics_.assign(label=labels))
+
+# %% ../nbs/14_topics.ipynb #ef885505
+def topics_to_rename(
+    tm: TopicView,  # or a `TopicModel`
+    names: dict,  # number or label -> new label
+) -> dict[int, str]:  # index of a topic, counted from 0 -> new label
+    "Check which topics get new labels."
+    if not isinstance(names, dict):
+        raise TypeError(f"names is {names!r}; it must be a dict, for example {{1: 'new label'}}")
+    found = {}
+    for topic, name in names.items():
+        j = topic_index(tm, topic)
+        if j in found:
+            raise ValueError(f"names has topic {j + 1} twice, as {topic!r} for the second time; give it one new label")
+        found[j] = name
+    return found
 
 # %% ../nbs/14_topics.ipynb #9c712862
 def topics_to_join(
@@ -599,10 +614,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Replace labels."
         check_is_fitted(self)
-        if not isinstance(names, dict):
-            raise TypeError(f"names is {names!r}; it must be a dict, for example {{1: 'new label'}}")
         now = self._now()
-        renamed = relabelled(self.view_, {topic_index(self, topic): name for topic, name in names.items()})
+        renamed = relabelled(self.view_, topics_to_rename(self, names))
         return self._hold(**now | {"view": renamed, "before": (*now["before"], now)})
 
     def merge(

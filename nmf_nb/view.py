@@ -25,9 +25,9 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs',
-           'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'term_places', 'marked', 'Explanation',
-           'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text', 'topics_html',
-           'export_table']
+           'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'check_pattern', 'term_places', 'marked',
+           'Explanation', 'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text',
+           'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -257,6 +257,20 @@ def text_parser(
     steps = [vectorizer, *(step for _, step in getattr(vectorizer, "steps", []))]
     plain = CountVectorizer(token_pattern=r"\w+", ngram_range=(1, 3))
     return next((step for step in steps if hasattr(step, "build_analyzer")), plain)
+
+# %% ../nbs/10b_view.ipynb #3bbc6d7e
+def check_pattern(
+    vectorizer,  # of scikit-learn, a pipeline with one, or anything else
+) -> None:
+    "Raise a ValueError if a vectoriser finds words by a pattern that is none."
+    parser = text_parser(vectorizer)
+    if getattr(parser, "analyzer", None) != "word":
+        return
+    try:
+        parser.build_tokenizer()
+    except (re.error, RecursionError, OverflowError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValueError(f"token_pattern={parser.token_pattern!r:.60} is no pattern: {why}") from None
 
 # %% ../nbs/10b_view.ipynb #9d5f2672
 def _tokens(text: str, vectorizer) -> tuple[list[str], list]:

@@ -488,6 +488,16 @@ def test_no_file_is_opened_and_no_pattern_is_run(parts, tmp_path):
     assert tm.docs_[0].startswith("aaa") and len(tm.topics_) == 2
 
 
+@pytest.mark.parametrize("pattern", ["(", "(" * 500, "(" * 500 + ")" * 500, "a{99999999999}", "(a)(b)", "[z-a]"])
+def test_words_by_a_pattern_that_is_none(parts, tmp_path, pattern):
+    header, tensors = parts
+    sign(tmp_path / "model", changed(header, ("vectorizer", "params", "token_pattern"), pattern), tensors)
+    assert refused(tmp_path / "model") is True
+    letters = changed(header, ("vectorizer", "params", "analyzer"), "char")  # which does not use it
+    sign(tmp_path / "model", changed(letters, ("vectorizer", "params", "token_pattern"), pattern), tensors)
+    assert refused(tmp_path / "model") == "loaded"
+
+
 def test_words_without_a_pattern(parts, tmp_path):
     header, tensors = parts
     sign(tmp_path / "model", changed(header, ("vectorizer", "params", "token_pattern"), None), tensors)
