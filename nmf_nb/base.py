@@ -130,7 +130,7 @@ def output_like(
     top, like = torch.finfo(dtype).max, _array_maker(X)
     return lambda A: like(A if A.dtype is dtype else A.clamp(-top, top).to(dtype))
 
-
+# %% ../nbs/06e_base.ipynb #9aefaf89
 def _array_maker(X) -> Callable:
     "What turns a tensor into the kind of array that is wanted."
     if (

@@ -31,7 +31,7 @@ from .linalg import DataMatrix, gram, inner
 from .mu import mu_exponent, mu_step, mu_step_H
 from .problem import Problem, Units, make_problem, measure, times_two_to
 from .state import State
-from .train import Fit, Look, Progress, check_finite, enough_passes, fit, iterate
+from .train import Fit, Look, Progress, check_finite, enough, fit, iterate
 from .train import warn_unless_converged, warn_user
 
 # %% auto #0
@@ -405,7 +405,7 @@ def run_batches(
     total: int | None = None,  # batches at most, if anybody knows
 ) -> Fit:
     "Let the loop run over batches, watched."
-    rules, unit = [*rules, partial(enough_passes, most=model.max_iter)], watch.units.objective
+    rules, unit = [*rules, partial(enough, passes=model.max_iter)], watch.units.objective
     with ExitStack() as stack:
         watchers = [watch, *([stack.enter_context(Progress(total, unit=unit))] if model.verbose else [])]
         options = {"on_look": lambda *seen: any([w(*seen) for w in watchers]), "every": 1 if model.verbose else every}

@@ -30,9 +30,9 @@ from .state import State, members, stacked
 
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'slow_pace', 'nearly_zero',
-           'small_residual', 'enough_steps', 'enough_passes', 'enough_time', 'first_reason', 'Fit', 'of_members',
-           'Varied', 'Part', 'split', 'Run', 'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit',
-           'load_fit', 'curve_html', 'in_notebook', 'Progress']
+           'small_residual', 'enough', 'first_reason', 'Fit', 'of_members', 'Varied', 'Part', 'split', 'Run',
+           'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html',
+           'in_notebook', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -168,31 +168,18 @@ def small_residual(
     return "residual" if history[-1].residual < tol else None
 
 # %% ../nbs/06_train.ipynb #0767858c
-def enough_steps(
+def enough(
     history: list[Look],  # the start and each look so far
     state: State | None = None,  # not needed
-    most: float = 200,  # steps
-) -> str | None:  # "max_iter", or None to go on
-    "Stop after so many steps."
-    return "max_iter" if history[-1].step >= most else None
-
-# %% ../nbs/06_train.ipynb #6614edd6
-def enough_passes(
-    history: list[Look],  # the start and each look so far
-    state: State | None = None,  # not needed
-    most: float = math.inf,  # whole passes over the data
-) -> str | None:  # "max_iter", or None to go on
-    "Stop after so many passes."
-    return "max_iter" if history[-1].passes >= most else None
-
-# %% ../nbs/06_train.ipynb #5a315414
-def enough_time(
-    history: list[Look],  # the start and each look so far
-    state: State | None = None,  # not needed
-    most: float = math.inf,  # seconds
-) -> str | None:  # "time", or None to go on
-    "Stop after so many seconds."
-    return "time" if history[-1].seconds >= most else None
+    steps: float = math.inf,  # at most
+    passes: float = math.inf,  # over the data, whole ones
+    seconds: float = math.inf,  # of the loop
+) -> str | None:  # "max_iter", "time", or None to go on
+    "Stop after so many steps, passes or seconds."
+    now = history[-1]
+    if now.step >= steps or now.passes >= passes:
+        return "max_iter"
+    return "time" if now.seconds >= seconds else None
 
 # %% ../nbs/06_train.ipynb #436d9975
 def first_reason(
@@ -443,7 +430,7 @@ def fit(
     first = start if isinstance(start, Fit) else Fit(start, [], "")
     common = [partial(small_residual, tol=kkt_tol), partial(nearly_zero, tol=tol)]
     common += [partial(slow_pace if root else small_gain, tol=tol)]
-    common += [partial(enough_steps, most=max_iter), partial(enough_time, most=max_seconds)]
+    common += [partial(enough, steps=max_iter, seconds=max_seconds)]
     V = data if hasattr(data, "shape") else None
     parts = split(first.state, step, V, objective, residual if kkt_tol else None, apart)
     run, i, passes = Run(first, parts, [*rules, *common]), -1, 0
