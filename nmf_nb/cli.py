@@ -394,7 +394,7 @@ def run_topics(
     if not args.json:
         drawn = sum(name in PICTURES for name in written)
         files = ", ".join(name for name in written if name not in PICTURES)
-        print(f"\nwritten: {files} and {drawn} pictures, in {visible(str(args.out))}")
+        print(f"\nwritten: {files} and {drawn} picture{'s' * (drawn != 1)}, in {visible(str(args.out))}")
     if stopped:
         complain("interrupted; the topics found until then are written")
     return 130 if stopped else 0
