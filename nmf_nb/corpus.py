@@ -263,7 +263,8 @@ def read_csv(
                 table = next(tables, None)
         except wrong as error:
             said = " ".join(str(error).split())
-            raise CorpusError(f"{path}: not a table ({said}); mend or re-export the file") from None
+            between = "tabs" if options["sep"] == "\t" else "commas"
+            raise CorpusError(f"{path}: not a table ({said}); save it with {between} between its columns") from None
         if table is None:
             return
         yield table

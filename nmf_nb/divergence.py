@@ -222,7 +222,7 @@ def beta_divergence(
             return 0.5 * squared_error(V, W, H)
         norm, uW = V.total(lambda v, x: v.double().square(), None, None, u), u[..., None] * W.double()
         return 0.5 * (norm - 2 * inner(V @ H.mT, uW) + power_total(W, H, 2, u))
-    if V.full or beta <= 0:  # below 0 every entry is stored: see `check_beta`
+    if V.full or V.observed_only or beta <= 0:  # below 0 every entry is stored: see `check_beta`
         return V.total(lambda v, x: entry_divergence(v, x, beta), W, H, u)
     stored = V.total(lambda v, x: entry_divergence(v, x, beta) - x**beta / beta, W, H, u)
     return stored + power_total(W, H, beta, u) / beta

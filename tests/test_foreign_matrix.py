@@ -417,3 +417,39 @@ def test_a_step_that_breaks_its_promises_is_found():
         NMF(3, solver=moves, max_iter=2, tol=0, fixed_components=X[:1]).fit(X)
     with pytest.raises(TypeError, match="solver=all_honoured is a function; give a Solver"):
         NMF(3, solver=all_honoured).fit(X)
+
+
+class Ratings(DataMatrix):
+    "Entries of which only some are known, by row: what the contract says of such data, and no more"
+
+    gaps = observed_only = True
+
+    def __init__(self, X):
+        self.X, self.shape, self.dtype, self.device = X, X.shape, torch.float64, torch.device("cpu")
+
+    def rows(self, at):
+        return data_matrix(self.X[at.start : at.stop], "cpu", missing="unstored")
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_what_is_not_stored_is_missing_and_not_zero(beta):
+    "Whoever says `observed_only` need not say that zeros are stored like other entries"
+    X = sp.random_array((N, M), density=0.4, rng=np.random.default_rng(7), format="csr")
+    X.data += 0.5
+    V, whole = data_matrix(Ratings(X), "cpu"), data_matrix(X, "cpu", missing="unstored")
+    W, H, _ = random_start(whole, 3)
+    assert_close(beta_divergence(V, W, H, beta), beta_divergence(whole, W, H, beta))
+    options = {"solver": "mu", "beta_loss": beta, "max_iter": 20, "tol": 0, "random_state": 0, "device": "cpu"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        a, b = (NMF(3, **options).fit(data) for data in (V, whole))
+    np.testing.assert_allclose(a.components_, b.components_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(a.transform(V), b.transform(whole), rtol=1e-6, atol=1e-9)
+
+
+def test_a_stream_of_foreign_pieces():
+    X = np.random.default_rng(8).random((60, M))
+    options = {"random_state": 0, "device": "cpu"}
+    ours = MiniBatchNMF(3, **options).fit(iter([Least(X[:20]), Least(X[20:40]), Least(X[40:])]))
+    plain = MiniBatchNMF(3, **options).fit(iter([X[:20], X[20:40], X[40:]]))
+    np.testing.assert_allclose(ours.components_, plain.components_, rtol=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from nmf_nb import MiniBatchNMF
 from nmf_nb.linalg import data_matrix
@@ -41,6 +42,22 @@ def test_a_stream_of_two_number_types(X, beta, first):
     plain = MiniBatchNMF(3, random_state=0, beta_loss=beta).fit(iter([batch.astype(first) for batch in batches]))
     assert model.components_.dtype == first
     np.testing.assert_allclose(model.components_, plain.components_, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kinds", ["dense sparse", "sparse dense", "tensor sparse", "csr dense"])
+def test_a_stream_of_dense_and_sparse_batches(X, kinds):
+    "Whatever form its batches come in, a stream is what it is in one form"
+    forms = {"dense": np.asarray, "sparse": sp.csr_array, "tensor": torch.from_numpy}
+    forms["csr"] = lambda piece: torch.from_numpy(piece).to_sparse_csr()
+    first, then = (forms[kind] for kind in kinds.split())
+    mixed = [first(piece) if i % 2 == 0 else then(piece) for i, piece in enumerate(pieces(X))]
+    models = [MiniBatchNMF(3, random_state=0, device="cpu").fit(iter(stream)) for stream in (mixed, pieces(X))]
+    np.testing.assert_allclose(models[0].components_, models[1].components_, rtol=1e-6, atol=1e-9)
+
+
+def test_the_warning_of_a_short_fit_tells_of_steps(X):
+    with pytest.warns(ConvergenceWarning, match=r"of itself in the last [1-9]\d* steps"):
+        MiniBatchNMF(3, random_state=0, max_iter=3, tol=1e-9, device="cpu").fit(lambda: iter(pieces(X)))
 
 
 def test_partial_fit_of_two_number_types(X):
