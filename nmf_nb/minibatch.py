@@ -27,7 +27,7 @@ from .exchange import improve
 from .files import TensorRule, one_of, real_number, string, whole_number
 from .hals import extrapolated_step, hals_sweep, momentum
 from .init import half_normal, weights_for
-from .linalg import DataMatrix, gram, inner
+from .linalg import DataMatrix, DenseMatrix, SparseMatrix, gram, inner, stack_rows
 from .mu import mu_exponent, mu_step, mu_step_H
 from .problem import Problem, Units, make_problem, measure, times_two_to
 from .state import State
@@ -277,21 +277,18 @@ def first_rows(
     for piece in pieces:
         taken.append(piece)
         rows -= piece.shape[0] if hasattr(piece, "shape") else len(piece)
-        numbers -= piece.nnz if sp.issparse(piece) else math.prod(np.shape(piece))
+        numbers -= piece.nnz if sp.issparse(piece) else math.prod(getattr(piece, "shape", None) or np.shape(piece))
         if rows <= 0 or numbers <= 0:
             break
     return taken
 
 # %% ../nbs/08_minibatch.ipynb #c7ec3838
 def stack_pieces(
-    pieces: list,  # batches of one kind
-):  # one matrix
-    "Put batches below each other; sparse tensors cannot be, and the first one stands for all."
-    if sp.issparse(pieces[0]):
-        return sp.vstack(pieces, format="csr")
-    if torch.is_tensor(pieces[0]):
-        return pieces[0] if pieces[0].layout != torch.strided else torch.cat(pieces)
-    return np.concatenate([np.asarray(piece) for piece in pieces])
+    pieces: list[DataMatrix],  # batches, dense or sparse
+) -> DenseMatrix | SparseMatrix:  # sparse where one of them is
+    "Put batches below each other, in the widest of their number types."
+    dtype = max((V.dtype for V in pieces), key=lambda dtype: torch.finfo(dtype).bits)
+    return stack_rows([V.rows(slice(0, V.shape[0])).to(dtype) for V in pieces])
 
 # %% ../nbs/08_minibatch.ipynb #e54d845d
 def stream_components(
@@ -483,10 +480,11 @@ def fit_stream(
         k = count_components(model.n_components, V.shape[1], H)
         beta, dtype = check_batches(model, k, min(V.shape)), V.dtype
         taken = first_rows(chain([first], pieces), 400 * k)
-        for piece in taken[1:]:
-            check_beta(read_data(model, piece)[0], beta)
+        seen = [V, *(read_data(model, piece)[0] for piece in taken[1:])]
+        for piece in seen:
+            check_beta(piece, beta)
         options = (beta, model.alpha_W, model.alpha_H, model.l1_ratio)
-        problem = make_problem(read_data(model, stack_pieces(taken))[0], *options, seed=seed_of(model.random_state))
+        problem = make_problem(stack_pieces(seen), *options, seed=seed_of(model.random_state))
         problem = problem._replace(V=problem.V.to(dtype), plain=problem.plain.to(dtype))
         waiting = [chain(taken, pieces)]
 

@@ -393,7 +393,8 @@ def warn_unless_converged(
     unit: Callable = float,  # objective -> what is shown of it, in the units of the data for example
 ) -> None:
     "Warn that a fit ended before it converged."
-    before, now = result.history[-min(2, len(result.history))], result.history[-1]
+    now = result.history[-1]
+    before = next((look for look in reversed(result.history) if look.step < now.step), now)
     f1, f2 = (float(np.min(look.objective)) for look in (before, now))
     if result.reason == "interrupt":
         text = f"interrupted after {now.step} steps: the objective is {unit(f2):.6g}; these factors are kept"
