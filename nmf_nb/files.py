@@ -30,7 +30,7 @@ from torch import Tensor
 __all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'hold_folder', 'hidden_folder', 'sync_folder', 'write_whole',
            'Rule', 'one_of', 'whole_number', 'real_number', 'string', 'optional', 'check_fields', 'TensorRule',
            'check_tensors', 'checking', 'checksum', 'write_tensors', 'strict_json', 'read_tensors', 'inside',
-           'move_into_place', 'prepare', 'follow_journal', 'recover', 'write_together']
+           'write_journal', 'read_journal', 'move_into_place', 'prepare', 'follow_journal', 'recover', 'write_together']
 
 # %% ../nbs/05b_files.ipynb #99d9c287
 def final_place(
@@ -119,6 +119,17 @@ def sync_folder(
     finally:
         os.close(number)
 
+# %% ../nbs/05b_files.ipynb #70e273df
+@contextmanager
+def _named(path: str | Path, hidden: str | Path) -> Iterator[None]:
+    "Let an OSError in the block speak of `path`, not of no file or of a hidden one."
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(hidden) in str(error.filename):
+            error.filename, error.filename2 = str(path), None
+        raise
+
 # %% ../nbs/05b_files.ipynb #d60ff8ae
 @contextmanager
 def write_whole(
@@ -143,17 +154,6 @@ def write_whole(
                 shutil.copymode(target, whole)
             os.replace(whole, target)
             sync_folder(target.parent)
-
-
-@contextmanager
-def _named(path: str | Path, hidden: str | Path) -> Iterator[None]:
-    "Let an OSError in the block speak of `path`, not of no file or of a hidden one."
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or str(hidden) in str(error.filename):
-            error.filename, error.filename2 = str(path), None
-        raise
 
 # %% ../nbs/05b_files.ipynb #49f2c7ae
 @dataclass(frozen=True)
@@ -433,6 +433,26 @@ JOURNAL = {
     "made": [_BELOW],  # folders that were not there before
 }
 
+# %% ../nbs/05b_files.ipynb #38680769
+def write_journal(
+    stage: Path,  # the hidden folder
+    journal: dict,  # as in `JOURNAL`
+) -> None:
+    "Write a journal, or replace it."
+    with write_whole(stage / "journal") as file:
+        file.write(json.dumps(journal).encode())
+
+
+def read_journal(
+    stage: Path,  # the hidden folder
+) -> dict | None:  # None where there is no journal
+    "Read a journal; raise a ValueError if it is none."
+    if not (stage / "journal").exists():
+        return None
+    journal = strict_json((stage / "journal").read_bytes())
+    check_fields(journal, JOURNAL, "the journal")
+    return journal
+
 # %% ../nbs/05b_files.ipynb #64dffa35
 def move_into_place(
     source: Path,  # a whole file
@@ -478,9 +498,7 @@ def prepare(
         except OSError:
             shutil.copy2(target, old)
     made = sorted({str(Path(n).parent) for n in writers if not (folder / n).parent.exists()})
-    journal = {"do": "complete", "new": [*writers], "kept": [*kept], "gone": gone, "made": made}
-    with write_whole(stage / "journal") as file:
-        file.write(json.dumps(journal).encode())
+    write_journal(stage, {"do": "complete", "new": [*writers], "kept": [*kept], "gone": gone, "made": made})
 
 # %% ../nbs/05b_files.ipynb #df56cbf3
 def follow_journal(
@@ -488,38 +506,31 @@ def follow_journal(
     folder: Path,  # in which it is
 ) -> str:  # what has become of the files: "completed", "restored", or "" if nothing was left to do
     "Do what is left of a journal, and remove the hidden folder."
-    if not (stage / "journal").exists():  # the new files were not whole; the old ones are in their places
+    journal = read_journal(stage)
+    if journal is None:  # the new files were not whole; the old ones are in their places
         found = (stage / "new").exists()
         shutil.rmtree(stage)
         return "restored" if found else ""
-    journal = strict_json((stage / "journal").read_bytes())
-    check_fields(journal, JOURNAL, "the journal")
-    source = {"complete": ("new", journal["new"]), "restore": ("old", journal["kept"]), "done": ("new", [])}
-    part, names = source[journal["do"]]
+    do, new, kept = journal["do"], journal["new"], journal["kept"]
+    added = [name for name in new if name not in kept and not (stage / "new" / name).exists()]
+    part, names, gone, made = {
+        "complete": ("new", new, journal["gone"], []),
+        "restore": ("old", kept, added, journal["made"]),
+        "done": ("new", [], [], []),
+    }[do]
     for name in names:
         if (stage / part / name).exists():  # else it was moved before
             move_into_place(stage / part / name, inside(folder, name))
-    left = journal["gone"]
-    if journal["do"] == "restore":
-        left = [n for n in journal["new"] if n not in journal["kept"] and not (stage / "new" / n).exists()]
-    for name in left if journal["do"] != "done" else []:
+    for name in gone:
         inside(folder, name).unlink(missing_ok=True)
-    if journal["do"] == "restore":
-        _remove_empty([folder / name for name in journal["made"]])
-    for place in {inside(folder, name).parent for name in journal["new"]}:
+    _remove_empty([folder / name for name in made])
+    for place in {inside(folder, name).parent for name in new}:
         if place.is_dir():
             sync_folder(place)
-    _turn_journal(stage, "done")
+    write_journal(stage, journal | {"do": "done"})
     for part in (stage / "new", stage / "old", stage):  # the journal last: what is left is then known to be rubbish
         shutil.rmtree(part, ignore_errors=True)
-    return {"complete": "completed", "restore": "restored", "done": ""}[journal["do"]]
-
-
-def _turn_journal(stage: Path, word: str) -> None:
-    "Change what a journal says is to be done."
-    journal = strict_json((stage / "journal").read_bytes())
-    with write_whole(stage / "journal") as file:
-        file.write(json.dumps(journal | {"do": word}).encode())
+    return {"complete": "completed", "restore": "restored", "done": ""}[do]
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -570,8 +581,8 @@ def write_together(
                 prepare(stage, folder, writers, remove)
                 follow_journal(stage, folder)
         except BaseException:
-            if (stage / "journal").exists() and strict_json((stage / "journal").read_bytes())["do"] == "complete":
-                _turn_journal(stage, "restore")
+            if (journal := read_journal(stage)) and journal["do"] == "complete":
+                write_journal(stage, journal | {"do": "restore"})
             if stage.exists():
                 follow_journal(stage, folder)
             if made:

@@ -17,9 +17,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['rows_to_one', 'normalise', 'topic_shares', 'by_share', 'main_topic', 'word_shares', 'relevance', 'top_indices',
-           'top_words', 'label', 'coherence', 'windows', 'topic_diversity', 'exclusivity', 'topic_exclusivity', 'frex',
-           'distinctiveness', 'saliency', 'average_jaccard', 'stability', 'topic_table']
+__all__ = ['rows_to_one', 'normalise', 'topic_shares', 'share_order', 'by_share', 'main_topic', 'word_shares', 'relevance',
+           'top_indices', 'top_words', 'label', 'coherence', 'windows', 'topic_diversity', 'exclusivity',
+           'topic_exclusivity', 'frex', 'distinctiveness', 'saliency', 'average_jaccard', 'stability', 'without_traces',
+           'topic_table']
 
 # %% ../nbs/10_measures.ipynb #faa9725e
 def rows_to_one(
@@ -45,13 +46,23 @@ def topic_shares(
     "Return the share of each topic in the corpus."
     return rows_to_one(theta.sum(axis=0, keepdims=True))[0]
 
+# %% ../nbs/10_measures.ipynb #f560ccee
+def share_order(
+    W: np.ndarray,  # (n,k) weights, 0 or more
+    H: np.ndarray,  # (k,m) components, 0 or more
+) -> np.ndarray:  # (k,) indices of topics
+    "Order topics by their share, the largest first."
+    if W.ndim != 2 or W.shape[1:] != H.shape[:1]:
+        raise ValueError(f"W {W.shape} and H {H.shape} do not fit; they must be (n,k) and (k,m)")
+    return np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")  # rounding does not decide a tie
+
 # %% ../nbs/10_measures.ipynb #6e388675
 def by_share(
     W: np.ndarray,  # (n,k) weights
     H: np.ndarray,  # (k,m) components
 ) -> tuple[np.ndarray, np.ndarray]:  # W and H, topics ordered by their share, the largest first
     "Return copies of `W` and `H` with the topics ordered by share."
-    order = np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
+    order = share_order(W, H)
     return W[:, order], H[order]
 
 # %% ../nbs/10_measures.ipynb #158e1681
@@ -281,6 +292,13 @@ def stability(
         back[a] += (A[a][:, :, None] == _padded(other)[b][:, None, :]).any(axis=2) & (A[a] >= 0)
     return back / max(len(others), 1), score / max(len(others), 1)
 
+# %% ../nbs/10_measures.ipynb #e667af7b
+def without_traces(
+    phi: np.ndarray,  # (k,m) words in topics
+) -> np.ndarray:  # (k,m) `phi`, zero below a millionth of the largest of each row
+    "Set to zero what a fit has not quite brought to zero."
+    return np.where(phi < 1e-6 * phi.max(axis=1, keepdims=True), 0, phi)
+
 # %% ../nbs/10_measures.ipynb #e64fd74b
 def topic_table(
     W: np.ndarray,  # (n,k) weights
@@ -298,7 +316,7 @@ def topic_table(
             f"W {W.shape}, H {H.shape} and {len(words)} words do not fit; they must be (n,k), (k,m), m (and V (n,m))"
         )
     theta, phi = normalise(W, H)
-    phi = np.where(phi < 1e-6 * phi.max(axis=1, keepdims=True), 0, phi)  # what a fit has not quite brought to zero
+    phi = without_traces(phi)
     mass = np.asarray(W.sum(axis=0) @ H if V is None else V.sum(axis=0)).reshape(1, -1)
     relevant = top_words(relevance(phi, rows_to_one(mass)[0]), words, n=30)
     weight = np.where(phi > 0, phi, -np.inf)

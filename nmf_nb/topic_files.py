@@ -380,8 +380,8 @@ _PARAMS = {
     "token_pattern": (one_of(None), string(10**6)),
     "ngram_range": [whole_number(0, 10**9)],
     "analyzer": one_of("word", "char", "char_wb"),
-    "max_df": (real_number(0, 10**9)),
-    "min_df": (real_number(0, 10**9)),
+    "max_df": real_number(0, 10**9),
+    "min_df": real_number(0, 10**9),
     "max_features": (one_of(None), whole_number(1, 10**9)),
     "vocabulary": one_of(None),
     "binary": _YES,
@@ -570,7 +570,7 @@ def topic_model_of_parts(
         raise ValueError("the words are not those of its vectorizer")
     if order is not None and sorted(order.tolist()) != list(range(sizes["k"])):
         raise ValueError("the order of the topics is none")
-    made = {name: header[f"{name}"] for name in ("history", "made")}
+    made = {name: header[name] for name in ("history", "made")}
     seen = _view_of(held, topics, words, docs, meta, vectorizer, **made)
     return {"view": seen, "model": _kept_model(header, tensors, held["H"], model), "order": order}
 

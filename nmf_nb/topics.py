@@ -17,19 +17,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .base import Factorisation, pack_value
-from .corpus import CorpusError, finds_no_words, tfidf
+from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
 from .files import checking, read_tensors, write_tensors
-from .measures import label, normalise, topic_shares
+from .measures import label, normalise, share_order
 from .nmf import NMF, non_negative_factorization
 from .report import report
-from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts
-from .topic_files import topic_model_of_parts, topic_model_parts
+from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
+from .topic_files import topic_model_parts
 from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
-from .view import export_table, find_docs
-from .view import find_topics, flags
-from .view import representative_docs, text_parser, topic_index, topics_by, topics_html, topics_text
-from .view import unexplained, view
-from .view import words_by
+from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
+from .view import topics_by, topics_html, topics_text, unexplained, view, words_by
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,9 +34,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'share_order',
-           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join',
-           'merged', 'given_labels', 'kept_labels', 'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'fit_in_order',
+           'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'merged',
+           'given_labels', 'kept_labels', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -57,7 +54,7 @@ def read_texts(
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"docs[{i}] is {text!r}, not a string (counted from 0); leave it out, or give its text")
-    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    return whole_letters(texts)
 
 # %% ../nbs/14_topics.ipynb #46038fc1
 def numbered(
@@ -164,16 +161,6 @@ def check_topics(
         raise ValueError(f"n_topics={n_topics:,} is more than the {n:,} texts and the {m:,} words; ask for fewer")
     return int(n_topics)
 
-# %% ../nbs/14_topics.ipynb #8187d785
-def share_order(
-    W: np.ndarray,  # (n,k) weights, 0 or more
-    H: np.ndarray,  # (k,m) components, 0 or more
-) -> np.ndarray:  # (k,) indices of topics
-    "Order topics by their share, the largest first."
-    if W.ndim != 2 or W.shape[1:] != H.shape[:1]:
-        raise ValueError(f"W {W.shape} and H {H.shape} do not fit; they must be (n,k) and (k,m)")
-    return np.argsort(-topic_shares(normalise(W, H)[0]).round(9), kind="stable")
-
 # %% ../nbs/14_topics.ipynb #0c535894
 def fit_in_order(
     model: NMF,  # fitted here; its components are put in order
@@ -232,7 +219,7 @@ def relabelled(
     for name in names.values():
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"label {name!r}; it must be a string that is not blank")
-        if name != name.encode("utf-8", "replace").decode():
+        if name != whole_letters(name):
             raise ValueError(f"label {name!r}; it holds half of a letter, which no file can keep; leave that out")
     others = [old for j, old in enumerate(seen.topics_["label"]) if j not in names]
     new = dict(zip(names, distinct(list(names.values()), others)))

@@ -16,7 +16,8 @@ import numpy as np
 
 from .files import write_whole
 from .groups import group_intervals, group_means, groups_of, meta_values
-from .measures import exclusivity, frex, main_topic, normalise, relevance, top_words, topic_table, word_shares
+from .measures import exclusivity, frex, main_topic, normalise, relevance, top_words, topic_table
+from .measures import without_traces, word_shares
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,9 +25,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'representative_docs', 'find_docs',
-           'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'check_pattern', 'term_places', 'marked',
-           'Explanation', 'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text',
+__all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'document_rows', 'representative_docs',
+           'find_docs', 'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'check_pattern', 'term_places',
+           'marked', 'Explanation', 'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text',
            'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
@@ -155,7 +156,7 @@ def words_by(
 ) -> list[list[str]]:  # k lists, the best word first
     "Return the best words of each topic."
     _check_many(n)
-    phi = np.where(tm.topic_words_ < 1e-6 * tm.topic_words_.max(axis=1, keepdims=True), 0, tm.topic_words_)
+    phi = without_traces(tm.topic_words_)
     scores = {
         "weight": lambda: np.where(phi > 0, phi, -np.inf),
         "relevance": lambda: relevance(phi, tm.word_share_),
@@ -165,14 +166,17 @@ def words_by(
         raise ValueError(f"by={by!r}; it must be one of {', '.join(map(repr, scores))}")
     return top_words(scores[by](), tm.words_, n)
 
+# %% ../nbs/10b_view.ipynb #62e99990
+def document_rows(
+    tm: TopicView,  # or a `TopicModel`
+    rows: np.ndarray,  # indices of documents
+    **ours,  # columns: a value for each of them
+) -> DataFrame:  # meta, our columns, and text
+    "Make a table of documents."
+    ours |= {"text": [tm.docs_[i] for i in rows]}
+    return tm.meta_.iloc[rows].rename(columns={name: f"{name}_" for name in ours}).assign(**ours)
+
 # %% ../nbs/10b_view.ipynb #c5df52b1
-def _documents(tm: TopicView, rows: np.ndarray, j: int) -> DataFrame:
-    "A table of documents: their share of a topic, what is known of them, and their text."
-    shares = {"share": tm.doc_topics_[rows, j]}
-    meta = tm.meta_.iloc[rows].rename(columns={name: f"{name}_" for name in ("share", "text")})
-    return meta.assign(**shares, text=[tm.docs_[i] for i in rows])
-
-
 def representative_docs(
     tm: TopicView,  # or a `TopicModel`
     topic: int | str,  # number from 1, or label
@@ -182,7 +186,8 @@ def representative_docs(
     _check_many(n)
     j = topic_index(tm, topic)
     best = np.argsort(-tm.doc_weights_[:, j].round(9), kind="stable")[:n]
-    return _documents(tm, best[tm.doc_weights_[best, j] > 0], j)
+    best = best[tm.doc_weights_[best, j] > 0]
+    return document_rows(tm, best, share=tm.doc_topics_[best, j])
 
 # %% ../nbs/10b_view.ipynb #802f34ff
 def find_docs(
@@ -196,7 +201,8 @@ def find_docs(
     _check_share("least", least)
     j = topic_index(tm, topic)
     best = np.argsort(-tm.doc_topics_[:, j].round(9), kind="stable")[:n]
-    return _documents(tm, best[(tm.doc_topics_[best, j] >= least) & (tm.doc_topics_[best, j] > 0)], j)
+    best = best[(tm.doc_topics_[best, j] >= least) & (tm.doc_topics_[best, j] > 0)]
+    return document_rows(tm, best, share=tm.doc_topics_[best, j])
 
 # %% ../nbs/10b_view.ipynb #bfba24a8
 def find_topics(
@@ -413,7 +419,7 @@ def unexplained(
     _check_share("most", most)
     at = np.flatnonzero(tm.doc_fit_ <= most)
     at = at[np.argsort(tm.doc_fit_[at], kind="stable")]
-    return tm.meta_.iloc[at].assign(fit=tm.doc_fit_[at], text=[tm.docs_[i] for i in at])
+    return document_rows(tm, at, fit=tm.doc_fit_[at])
 
 # %% ../nbs/10b_view.ipynb #bd3bf690
 def flags(
@@ -464,8 +470,7 @@ def document_table(
     topic = Series(main_topic(tm.doc_topics_) + 1, index=tm.meta_.index)
     labels = topic.map(tm.topics_["label"]).fillna("(no topic)")
     share = tm.doc_topics_.max(axis=1).round(4)
-    added = {"topic": topic, "topic_label": labels, "topic_share": share, "text": tm.docs_}
-    return tm.meta_.rename(columns={name: f"{name}_" for name in added}).assign(**added)
+    return document_rows(tm, np.arange(len(topic)), topic=topic, topic_label=labels, topic_share=share)
 
 # %% ../nbs/10b_view.ipynb #f7c72530
 def topics_text(

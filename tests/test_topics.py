@@ -173,12 +173,24 @@ def test_what_is_asked_wrongly(tm):
         (lambda: tm.unexplained("x"), ValueError, "most='x'"),
         (lambda: tm.flags(None), ValueError, "alike=None"),
         (lambda: tm.rename(["x"]), TypeError, "it must be a dict"),
+        (lambda: tm.rename({1: "x", tm.topics_["label"][1]: "y"}), ValueError, "topic 1 twice"),
         (lambda: tm.find_docs(True), ValueError, "topic=True"),
         (lambda: tm.topics_by("nothing"), ValueError, "by='nothing'"),
         (lambda: tm.topics_by([1]), ValueError, "1 values"),
     ):
         with pytest.raises(kind, match=said):
             call()
+
+
+def test_a_column_that_is_named_like_one_of_ours_is_kept():
+    "In every table of documents"
+    names = ["share", "fit", "topic", "topic_label", "topic_share", "text"]
+    meta = pd.DataFrame({name: [f"{name} {i}" for i in range(len(TEXTS))] for name in names})
+    tm = TopicModel(2, min_df=1).fit(TEXTS, meta=meta)
+    for table in (tm.representative_docs(1), tm.find_docs(2), tm.unexplained(2.0), tm.documents()):
+        held = [next(name for name in (f"{name}_", name) if name in table) for name in names]
+        assert len(table) and table[held].set_axis(names, axis=1).equals(meta.loc[table.index])
+        assert table["text"].tolist() == [TEXTS[i] for i in table.index]
 
 
 def test_before_the_fit():
@@ -359,7 +371,12 @@ def test_equal_labels_lose_no_topic(tm):
 
 
 def test_dead_topics_have_labels_of_their_own():
-    assert set(TopicModel(3).fit(["war", "war", "peace"]).topics_["label"]) == {"war", "war (2)", "peace"}
+    "And so have topics of the same words"
+    texts, vectorizer = ["war", "war", "peace"], CountVectorizer().fit(["war", "peace"])
+    W, H = np.array([[1.0, 2, 0, 1, 1]] * 2 + [[0, 0, 1, 1, 1]]), np.array([[0.0, 1], [0, 1], [1, 0], [0, 0], [0, 0]])
+    tm = TopicModel.from_parts(vectorizer, W, H, texts)
+    assert tm.topics_["label"].tolist() == ["war", "peace", "war (2)", "(empty)", "(empty) (2)"]
+    assert len(set(TopicModel(3).fit(texts).topics_["label"])) == 3
 
 
 # In scikit-learn
