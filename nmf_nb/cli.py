@@ -40,9 +40,9 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'named_path',
            'WordParser', 'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
-           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'open_model', 'refuse_same',
-           'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show',
-           'run_report', 'drop_stdout', 'main']
+           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
+           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
+           'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -307,6 +307,13 @@ def bring_in_step(
     except ValueError as error:
         raise CorpusError(str(error)) from None
 
+# %% ../nbs/15_cli.ipynb #644cef78
+def model_places(
+    path: Path,  # a file, or a folder by `nmf_nb topics`
+) -> list[Path]:  # the most likely first
+    "List where the model may lie that a user means."
+    return [path / Path(MODEL).name, path / MODEL, path]
+
 # %% ../nbs/15_cli.ipynb #3ba73673
 def open_model(
     path: Path,  # a file, or a folder by `nmf_nb topics`
@@ -314,7 +321,7 @@ def open_model(
     "Load a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
         bring_in_step(folder, read_only=True)
-    file = next((p for p in (path / Path(MODEL).name, path / MODEL) if p.is_file()), path)
+    file = next((place for place in model_places(path) if place.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
     try:
@@ -325,10 +332,11 @@ def open_model(
 # %% ../nbs/15_cli.ipynb #26d6bf52
 def refuse_same(
     out: Path,  # that will be written
-    **sources: Path,  # what is read, by what it is
+    what: str,  # what is read
+    *sources: Path,  # where it may lie
 ) -> None:
     "Raise a CorpusError if a result would replace what it is made of."
-    for what, path in sources.items():
+    for path in sources:
         both = out.exists() and path.exists()
         if os.path.samefile(out, path) if both else os.path.realpath(out) == os.path.realpath(path):
             raise CorpusError(f"{path}: the {what} would be replaced by the result; choose another name with --out")
@@ -345,7 +353,7 @@ def check_out(
     if not os.access(parent, os.W_OK | os.X_OK):
         raise CorpusError(f"{parent}: cannot be written to; choose another folder with --out")
     for name in OUTPUTS:
-        refuse_same(out / name, corpus=Path(corpus))
+        refuse_same(out / name, "corpus", Path(corpus))
         try:
             inside(out, name)
         except OSError as error:
@@ -441,9 +449,8 @@ def run_assign(
     if args.out is None:
         need_stdout("name a file with --out")
     else:
-        refuse_same(args.out, texts=args.file, model=args.model)
-        for name in (MODEL, Path(MODEL).name):
-            refuse_same(args.out, model=args.model / name)
+        refuse_same(args.out, "texts", args.file)
+        refuse_same(args.out, "model", *model_places(args.model))
         read = args.out.exists() or args.out.suffix.lower() == ".txt"  # by this run, or by the next one
         if args.file.is_dir() and read and args.file.resolve() in args.out.resolve().parents:
             raise CorpusError(f"{args.out}: lies among the texts; choose another name with --out")
@@ -480,8 +487,7 @@ def run_report(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Write the page of a model."
-    for path in (args.model, args.model / MODEL, args.model / Path(MODEL).name):
-        refuse_same(args.out, model=path)
+    refuse_same(args.out, "model", *model_places(args.model))
     open_model(args.model).report(args.out)
     print(f"written: {visible(str(args.out))}")
     return 0

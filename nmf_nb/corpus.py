@@ -37,8 +37,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
-           'read_lines', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names', 'read_csv', 'grouped',
-           'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups',
+           'read_lines', 'whole_letters', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names', 'read_csv',
+           'grouped', 'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups',
            'load_packaged', 'load_corpus', 'finds_no_words', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
@@ -154,6 +154,17 @@ def read_lines(
     if rest:
         yield number + 1, rest
 
+# %% ../nbs/09_corpus.ipynb #1f543f03
+def whole_letters(
+    value,  # a text, or what JSON can hold
+):
+    "Replace halves of surrogate pairs by question marks, in all texts of a value."
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [whole_letters(v) for v in value]
+    return {whole_letters(k): whole_letters(v) for k, v in value.items()} if isinstance(value, dict) else value
+
 # %% ../nbs/09_corpus.ipynb #7361805a
 def to_text(
     value,  # a cell
@@ -167,7 +178,7 @@ def to_text(
         raise ValueError(f"{shorten(str(value)[:200], 40, placeholder=' ...')} is no text")
     if not isinstance(value, str):
         value = "" if isna(value) else str(value)
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return whole_letters(value)
 
 # %% ../nbs/09_corpus.ipynb #f25ebf28
 def from_table(
@@ -295,7 +306,7 @@ def read_jsonl(
             found, why = None, f" ({error})"
         if not isinstance(found, dict):
             raise CorpusError(f"{path}: line {number} is not a JSON object{why}; each line must hold one, in braces")
-        found = _whole_letters(found) if "\\u" in line else found
+        found = whole_letters(found) if "\\u" in line else found
         if text_column not in found:
             has = shorten(", ".join(map(repr, found)), 200, placeholder=" ...") or "none"
             raise CorpusError(
@@ -307,15 +318,6 @@ def read_jsonl(
     lines = ((number, line) for number, line in read_lines(path) if line.strip())
     for records in grouped((record(*line) for line in lines), size):
         yield pd.DataFrame(records, dtype=object)
-
-
-def _whole_letters(value):
-    "A value of JSON whose halves of surrogate pairs are question marks."
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_whole_letters(v) for v in value]
-    return {_whole_letters(k): _whole_letters(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 # %% ../nbs/09_corpus.ipynb #35026fe6
 def read_parquet(
