@@ -141,9 +141,7 @@ def times(
     "Return `V B`; for a sparse `V`, the members of a batch are folded into columns."
     if V.layout is torch.strided:
         return V @ B
-    if B.ndim == 2:
-        return V @ B.contiguous()  # rows of B side by side in memory: a copy costs less than it saves
-    columns = B.movedim(-2, 0).reshape(B.shape[-2], -1)
+    columns = B.movedim(-2, 0).reshape(B.shape[-2], -1).contiguous()
     return (V @ columns).reshape(-1, *B.shape[:-2], B.shape[-1]).movedim(0, -2)
 
 # %% ../nbs/00_linalg.ipynb #81403c16

@@ -481,8 +481,6 @@ def fit_stream(
         beta, dtype = check_batches(model, k, min(V.shape)), V.dtype
         taken = first_rows(chain([first], pieces), 400 * k)
         seen = [V, *(read_data(model, piece)[0] for piece in taken[1:])]
-        for piece in seen:
-            check_beta(piece, beta)
         options = (beta, model.alpha_W, model.alpha_H, model.l1_ratio)
         problem = make_problem(stack_pieces(seen), *options, seed=seed_of(model.random_state))
         problem = problem._replace(V=problem.V.to(dtype), plain=problem.plain.to(dtype))

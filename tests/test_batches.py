@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from nmf_nb.divergence import beta_divergence
-from nmf_nb.gradient import pgd_step
+from nmf_nb.gradient import pgd_step, soft_penalty_start, soft_penalty_step
 from nmf_nb.hals import extrapolated_step, hals_step, momentum
 from nmf_nb.init import random_start, random_starts
 from nmf_nb.linalg import DenseMatrix, SparseMatrix, data_matrix
@@ -145,7 +145,7 @@ def test_who_has_stopped_stays_so(V):
     assert_close(long.state.H, whole.state.H, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", [*STEPS, "soft"])
 def test_a_state_that_was_seen_is_never_written_to(V, name):
     kept, states = [], []
 
@@ -153,5 +153,8 @@ def test_a_state_that_was_seen_is_never_written_to(V, name):
         states.append(state)
         kept.append(State(state.W.clone(), state.H.clone()))
 
-    fit(STEPS[name], V, begin(name, random_start(V, 3)), 40, tol=0, on_look=watch)
+    start = random_start(V, 3)
+    start = soft_penalty_start(start.W, start.H) if name == "soft" else begin(name, start)
+    fit(soft_penalty_step if name == "soft" else STEPS[name], V, start, 40, tol=0, on_look=watch)
+    assert not states[0].W.equal(states[-1].W)
     assert all(old.W.equal(now.W) and old.H.equal(now.H) for old, now in zip(kept, states))

@@ -2,9 +2,11 @@
 
 import signal
 import sys
+import warnings
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -58,6 +60,31 @@ def test_a_stream_of_dense_and_sparse_batches(X, kinds):
 def test_the_warning_of_a_short_fit_tells_of_steps(X):
     with pytest.warns(ConvergenceWarning, match=r"of itself in the last [1-9]\d* steps"):
         MiniBatchNMF(3, random_state=0, max_iter=3, tol=1e-9, device="cpu").fit(lambda: iter(pieces(X)))
+
+
+KINDS = {
+    "frame": lambda A: pd.DataFrame(A, columns=[f"word {j}" for j in range(A.shape[1])]),
+    "scipy": sp.csr_array,
+    "tensor": torch.tensor,
+    "COO tensor": lambda A: torch.tensor(A).to_sparse_coo(),
+    "CSR tensor": lambda A: torch.tensor(A).to_sparse_csr(),
+    "data matrix": lambda A: data_matrix(A, "cpu"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beta", [1, 2])
+def test_batches_of_any_kind(X, kind, beta):
+    "All of the first ones give the start, whatever they are; kinds may be mixed; and nobody is warned"
+    plain = MiniBatchNMF(3, random_state=0, beta_loss=beta).fit(iter(pieces(X)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        firsts = [KINDS[kind]] if kind == "frame" else [KINDS[kind], np.asarray]  # a frame has names, an array none
+        for first in firsts:
+            batches = [first(X[:15]), *map(KINDS[kind], pieces(X)[1:])]
+            model = MiniBatchNMF(3, random_state=0, beta_loss=beta).fit(iter(batches))
+            np.testing.assert_allclose(model.components_, plain.components_, rtol=1e-6, atol=1e-8)
 
 
 def test_partial_fit_of_two_number_types(X):
