@@ -119,17 +119,6 @@ def sync_folder(
     finally:
         os.close(number)
 
-# %% ../nbs/05b_files.ipynb #70e273df
-@contextmanager
-def _named(path: str | Path, hidden: str | Path) -> Iterator[None]:
-    "Let an OSError in the block speak of `path`, not of no file or of a hidden one."
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or str(hidden) in str(error.filename):
-            error.filename, error.filename2 = str(path), None
-        raise
-
 # %% ../nbs/05b_files.ipynb #d60ff8ae
 @contextmanager
 def write_whole(
@@ -154,6 +143,17 @@ def write_whole(
                 shutil.copymode(target, whole)
             os.replace(whole, target)
             sync_folder(target.parent)
+
+
+@contextmanager
+def _named(path: str | Path, hidden: str | Path) -> Iterator[None]:
+    "Let an OSError in the block speak of `path`, not of no file or of a hidden one."
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(hidden) in str(error.filename):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 # %% ../nbs/05b_files.ipynb #49f2c7ae
 @dataclass(frozen=True)
@@ -442,7 +442,7 @@ def write_journal(
     with write_whole(stage / "journal") as file:
         file.write(json.dumps(journal).encode())
 
-
+# %% ../nbs/05b_files.ipynb #4f077645
 def read_journal(
     stage: Path,  # the hidden folder
 ) -> dict | None:  # None where there is no journal
