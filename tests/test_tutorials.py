@@ -12,6 +12,7 @@ CHANGES = {
     "first_topics": [
         {"NMF(n_components=16, ": "NMF(n_components=8, "},
         {"NMF(n_components=16, ": "NMF(n_components=40, "},
+        {"NMF(n_components=16, ": "NMF(n_components=3, "},
         {"NMF(n_components=16, ": 'NMF(n_components=16, init="random", '},
         {"tfidf(corpus.texts, ": "tfidf(corpus.texts, ngram_range=(1, 1), "},
     ],
