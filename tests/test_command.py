@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pandas
 import pytest
@@ -74,7 +75,8 @@ def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
     assert run(*COMMAND, "topics", "--corpus", "factbook", "--topics", "3", cwd=tmp_path).returncode == 0
     os.mkfifo(tmp_path / "pipe.txt")
     words = [*COMMAND, "assign", "nmf_nb_topics", "pipe.txt", "--out", "answer.jsonl"]
-    command = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background would not
+    command = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
     with (tmp_path / "pipe.txt").open("w", encoding="utf-8") as pipe:
         pipe.write("an island\n" * 2500)
         pipe.flush()
@@ -82,7 +84,7 @@ def test_ctrl_c_keeps_the_texts_that_are_done(tmp_path):
             assert command.poll() is None
             time.sleep(0.05)
         command.send_signal(signal.SIGINT)
-        assert command.wait() == 130
+        assert command.wait(timeout=60) == 130
     assert "interrupted" in command.stderr.read()
     answer = (tmp_path / "answer.jsonl").read_text(encoding="utf-8").splitlines()
     assert 1 <= len(answer) <= 2500 and json.loads(answer[-1])["n"] == len(answer)
