@@ -107,7 +107,7 @@ def extrapolated_step(
     update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
-    divisor: float = 1.2,  # of beta after an undone step, above 1
+    divisor: float = 2.0,  # of beta after an undone step, above 1
 ) -> State:  # factors with an objective no larger
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype, before = state.memory, state.H.dtype, state.memory.objective
