@@ -34,6 +34,7 @@ from .files import string
 from .files import whole_number, write_tensors
 from .init import nndsvd, random_starts
 from .linalg import DataMatrix, check_has_entries, check_nonnegative, data_matrix
+from .merge import MergedMatrix
 from .problem import Problem, find_units, make_problem, measure, objective, scaled_data, times_two_to
 from .state import State
 from .train import Fit, Look, Progress, fit, nearly_zero, warn_unless_converged, warn_user
@@ -303,14 +304,16 @@ def make_start(
         if W is not None or H is not None:
             unused = "When init!='custom', provided W or H are ignored."
             warn_user(f"{unused} Set init='custom' to use them as initialization.", RuntimeWarning)
+        V, r = V.by_length() if isinstance(V, MergedMatrix) else (V, 1.0)
         W, H, _ = named_start(V, k, model.init, model.n_init, problem.seed, problem.u, size)
+        H = H / r
     if F is not None:
         W, H = map(torch.stack, zip(*(fixed_first(w, h, units.of_factor(F)) for w, h in zip(W, H))))
     W = problem.rooted(W)
     return State(W, H) if len(W) > 1 else State(W[0], H[0])
 
 # %% ../nbs/06e_base.ipynb #50774d19
-OPTIONS = ("penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init")
+OPTIONS = ("penalty", "fixed_components", "sample_weight", "shuffle", "missing", "n_init", "merging")
 
 # %% ../nbs/06e_base.ipynb #6624ae5f
 @dataclass(frozen=True, repr=False)
@@ -517,7 +520,7 @@ def keep_fit(
     "Solve the weights once more and set all fitted attributes at once; an interrupt leaves those of the loop."
     objectives, units = np.atleast_1d(result.history[-1].objective), problem.units
     (w, h), steps = best_member(objectives, result.state), int(np.atleast_1d(result.steps)[objectives.argmin()])
-    H, found, stopped = units.factor(h), units.factor(problem.unrooted(w)), None
+    H, found, stopped = problem.components(h), units.factor(problem.unrooted(w)), None
     one = len(H) <= min(V.shape)  # the weights of a row are no matter of choice, so a guess only saves time
     try:
         W = best_weights(model, V, H, found if one else None)
@@ -551,13 +554,14 @@ def fit_factors(
         check_flag("shuffle", model.shuffle)
         options = {"fixed": 0 if F is None else len(F), "shuffle": bool(model.shuffle)}
         options["seed"] = seed_of(model.random_state)
+        options["merge"] = "merging" in solver.honours and F is None and model.init != "custom"
         problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u, **options)
         check_solver(model, solver, problem)
         start = make_start(model, problem, k, W, H, F, size)
 
         def fitted(look, state):
             H = best_member(look.objective, state)[1]
-            return {"components_": like(problem.units.factor(H)), "n_components_": k}
+            return {"components_": like(problem.components(H)), "n_components_": k}
 
         tasks = Tasks(model, X, y, fitted)
         weights = keep_fit(model, V, problem, run_loop(model, solver, problem, start, tasks), like)

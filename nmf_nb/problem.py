@@ -15,6 +15,7 @@ from torch import Tensor
 from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value
 from .divergence import reconstruction_error
 from .linalg import DataMatrix
+from .merge import MergedMatrix, can_merge, merge_columns
 from .train import check_finite
 
 # %% auto #0
@@ -113,7 +114,7 @@ def find_units(
 class Problem(NamedTuple):
     "A fit as the loop sees it."
 
-    V: DataMatrix  # (n,m) in the units of the loop, its rows times `s`
+    V: DataMatrix  # (n,m) in the units of the loop, its rows times `s`; (n,m') where columns are merged
     plain: DataMatrix  # (n,m) the same without `s`
     units: Units  # of the loop
     penalty: Penalty  # on the factors that the loop sees
@@ -149,6 +150,13 @@ class Problem(NamedTuple):
             return W
         return (W * torch.where(self.s > 0, 1 / self.s, 0.0)[:, None]).to(W.dtype)
 
+    def components(
+        self,
+        H: Tensor,  # (..., k, m') components of the loop
+    ) -> Tensor:  # (..., k, m)
+        "Return components of the loop for the columns, and in the units, of the data."
+        return self.units.factor(self.plain.spread(H) if isinstance(self.plain, MergedMatrix) else H)
+
 # %% ../nbs/06d_problem.ipynb #97ddb407
 def make_problem(
     V: DataMatrix,  # (n,m) data
@@ -158,6 +166,7 @@ def make_problem(
     l1_ratio: float = 0.0,  # share of the penalty on sums, 0 to 1
     u: Tensor | None = None,  # (n,) float64 weights of the rows, 0 or more; None: 1 each
     units: Units | None = None,  # of the loop; None finds them
+    merge: bool = False,  # whether parallel columns may stand as one
     **options,  # fixed, shuffle, seed: see `Problem`
 ) -> Problem:  # in the units of the loop
     "Return the problem that the loop solves."
@@ -166,6 +175,8 @@ def make_problem(
     plain, u = units.of_data(V), None if u is None else u * 2.0**-units.q * 2.0**-units.q
     penalty = penalty_of(V, alpha_W, alpha_H, l1_ratio, n=None if u is None else u.sum().item())
     penalty = units.of_penalty(penalty, most=torch.finfo(V.dtype).max ** 0.5)
+    merged = merge_columns(plain, beta) if merge and can_merge(beta, penalty) else None
+    plain = plain if merged is None else merged
     if u is None or beta != 2:
         return Problem(plain, plain, units, penalty, u, **options)
     s = u.sqrt()
