@@ -304,9 +304,9 @@ def make_start(
         if W is not None or H is not None:
             unused = "When init!='custom', provided W or H are ignored."
             warn_user(f"{unused} Set init='custom' to use them as initialization.", RuntimeWarning)
-        V, r = V.by_length() if isinstance(V, MergedMatrix) else (V, 1.0)
+        V, r = V.by_length() if isinstance(V, MergedMatrix) else (V, None)
         W, H, _ = named_start(V, k, model.init, model.n_init, problem.seed, problem.u, size)
-        H = H / r
+        H = H if r is None else H / r
     if F is not None:
         W, H = map(torch.stack, zip(*(fixed_first(w, h, units.of_factor(F)) for w, h in zip(W, H))))
     W = problem.rooted(W)
