@@ -108,7 +108,7 @@ def extrapolated_step(
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
     divisor: float = 2.0,  # of beta after an undone step, above 1
-) -> State:  # factors with an objective no larger
+) -> State:  # factors with an objective no larger, rounding apart
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, dtype, before = state.memory, state.H.dtype, state.memory.objective
     if V.gaps:  # the gaps are filled anew, so what the old factors cost is too
