@@ -29,7 +29,7 @@ def compiled(
         return f
     options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
     try:
-        return njit(cache=True, **options)(f)
+        return njit(cache=os.path.isfile(f.__code__.co_filename), **options)(f)
     except RuntimeError:  # no folder for machine code can be written to
         return njit(**options)(f)
 

@@ -17,7 +17,8 @@ from .state import State
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'extrapolated_step', 'shuffled']
+__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'half_step', 'chooser', 'extrapolated_step',
+           'random_order', 'shuffled']
 
 # %% ../nbs/05_hals.ipynb #3502da67
 def hals_sweep(
@@ -100,50 +101,90 @@ def go_on(
     "Return `max(0, new + beta (new - old))`, equation (3)."
     return torch.lerp(old, new, (1 + beta).to(new.dtype)[..., None, None]).clamp_min_(0)
 
+# %% ../nbs/05_hals.ipynb #3856c869
+def half_step(
+    V: DataMatrix,  # (n,m) data, where gaps are filled
+    W: Tensor,  # (..., n, k) weights, 0 or more
+    G: Tensor,  # (..., k, k) float64, Gram matrix W^T W
+    H: Tensor,  # (..., k, m) where the sweep begins, 0 or more
+    old: Tensor,  # (..., k, m) where the sweep before came to
+    beta: Tensor,  # (...) how far to go on, 0 to 1
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
+    fixed: int = 0,  # the first rows of H, which stay
+    match: bool = False,  # whether the inner product is asked for
+    update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
+) -> tuple[Tensor, Tensor, Tensor | None]:  # H after the sweep and where it goes on to, both (..., k, m); <B, H> (...)
+    "Lower the objective in `H` and go on."
+    B = (V.T @ W).mT.contiguous()
+    new = hold(update, fixed)(G.to(H.dtype), B, H, l1, l2)
+    return new, go_on(new, old, beta), inner(B, new) if match else None
+
+# %% ../nbs/05_hals.ipynb #01420aea
+def chooser(
+    fell: Tensor,  # (...) bool, whether the new is to be kept
+) -> Callable:  # (new, old) -> one of them, or for a batch some members of each, in the memory of `new`
+    "Return a function that chooses the new or the old."
+    if fell.ndim == 0 and fell.device.type == "cpu":
+        kept = bool(fell)
+        return lambda new, old: new if kept else old
+
+    def keep(new, old):
+        return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old, out=new)
+
+    return keep
+
 # %% ../nbs/05_hals.ipynb #f688ea8c
 def extrapolated_step(
     V: DataMatrix,  # (n,m) data
     state: State,  # from `momentum`
-    update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
+    half: Callable = half_step,  # as `half_step`, with its options
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
     divisor: float = 2.0,  # of beta after an undone step, above 1
 ) -> State:  # factors with an objective no larger, rounding apart
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
-    m, dtype, before = state.memory, state.H.dtype, state.memory.objective
+    m, before = state.memory, state.memory.objective
     if V.gaps:  # the gaps are filled anew, so what the old factors cost is too
         before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
         V = filled(V, state.W, state.H)
-    G, B = gram(m.W_ahead.mT).to(dtype), (V.T @ m.W_ahead).mT.contiguous()
-    H = hold(update, fixed)(G, B, state.H, *penalty[2:])
-    H_ahead = go_on(H, m.H, m.beta)
-    P, Q = (V @ H_ahead.mT).mT.contiguous(), gram(H_ahead)
-    W = update(Q.to(dtype), P, m.W_ahead.mT, *penalty[:2]).mT
-    f = 0.5 * (V.square_norm() - 2 * inner(P, W.mT) + inner(gram(W.mT), Q))  # equation (4)
-    f = f + penalty_value(penalty, W, H_ahead)
-    fell = f <= before + 1e-15 * V.square_norm()  # a rise within rounding is none
-
-    def keep(new, old):  # in the memory of `new`, which is ours
-        return torch.where(fell[..., None, None] if new.ndim > fell.ndim else fell, new, old, out=new)
-
-    ahead = keep(go_on(W, m.W, m.beta), state.W)
-    W, H, H_ahead = keep(W, state.W), keep(H, state.H), keep(H_ahead, state.H)
+    G = gram(m.W_ahead.mT)
+    H, H_ahead, _ = half(V, m.W_ahead, G, state.H, m.H, m.beta, *penalty[2:], fixed=fixed)
+    Q, old = gram(H_ahead), (m.W_ahead.mT, m.W.mT)
+    Wt, Wt_ahead, match = half(V.T, H_ahead.mT, Q, *old, m.beta, *penalty[:2], match=True)
+    f = 0.5 * (V.square_norm() - 2 * match + inner(gram(Wt), Q))  # equation (4)
+    f = f + penalty_value(penalty, Wt.mT, H_ahead)
+    keep = chooser(f <= before + 1e-15 * V.square_norm())  # a rise within rounding is none
+    W, W_ahead = keep(Wt.mT, state.W), keep(Wt_ahead.mT, state.W)
+    H, H_ahead = keep(H, state.H), keep(H_ahead, state.H)
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / divisor)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
-    return State(W, H_ahead, Momentum(W, H, ahead, torch.minimum(f, before), beta, limit))
+    return State(W, H_ahead, Momentum(W, H, W_ahead, torch.minimum(f, before), beta, limit))
 
 # %% ../nbs/05_hals.ipynb #79687cc6
+def random_order(
+    seed: int = 0,  # of the orders
+) -> Callable:  # (k, device) -> (k,) int64, each of 0 to k - 1 once
+    "Return what draws a new random order at each call."
+    generators = {}  # one on each device, so that no order is copied there
+
+    def order(k, device):
+        if device not in generators:
+            generators[device] = torch.Generator(device).manual_seed(seed)
+        return torch.randperm(k, generator=generators[device], device=device)
+
+    return order
+
+
 def shuffled(
     update: Callable,  # (G, B, H, l1, l2) -> H
     seed: int = 0,  # of the orders
 ) -> Callable:  # of the same kind
     "Return `update` with the rows of `H` in a new random order at each call."
-    generators = {}  # one on each device, so that no order is copied there
+    order = random_order(seed)
 
     def in_some_order(G, B, H, l1=0.0, l2=0.0):
-        if H.device not in generators:
-            generators[H.device] = torch.Generator(H.device).manual_seed(seed)
-        p = torch.randperm(H.shape[-2], generator=generators[H.device], device=H.device)
+        p = order(H.shape[-2], H.device)
         return update(G[..., p, :][..., p], B[..., p, :], H[..., p, :], l1, l2)[..., p.argsort(), :]
 
     return in_some_order

@@ -67,13 +67,19 @@ def inner(
     return (A.double() * B).sum((-2, -1))
 
 # %% ../nbs/00_linalg.ipynb #68933067
+def _gram(A, block):
+    if A.shape[-1] <= block:
+        return (A @ A.mT).double()
+    return sum((B @ B.mT).double() for B in A.split(block, dim=-1))
+
+
 class _Gram(torch.autograd.Function):
     "`A A^T` in float64 over blocks of columns, with the derivative of equation (1)."
 
     @staticmethod
     def forward(ctx, A, block):
         ctx.save_for_backward(A)
-        return sum((B @ B.mT).double() for B in A.split(block, dim=-1))
+        return _gram(A, block)
 
     @staticmethod
     def backward(ctx, G):
@@ -86,7 +92,7 @@ def gram(
     block: int = 4096,  # columns a block
 ) -> Tensor:  # (..., k, k) float64, symmetric
     "Return `A A^T`, added up in float64 over blocks of columns."
-    return _Gram.apply(A, block)
+    return _Gram.apply(A, block) if A.requires_grad else _gram(A, block)
 
 # %% ../nbs/00_linalg.ipynb #e7e5084c
 def csr_tensor(
@@ -140,7 +146,7 @@ def times(
 ) -> Tensor:  # (..., n, r)
     "Return `V B`; for a sparse `V`, the members of a batch are folded into columns."
     if V.layout is torch.strided:
-        return V @ B
+        return (B.mT @ V.mT).mT
     columns = B.movedim(-2, 0).reshape(B.shape[-2], -1).contiguous()
     return (V @ columns).reshape(-1, *B.shape[:-2], B.shape[-1]).movedim(0, -2)
 

@@ -15,7 +15,8 @@ from .base import FILE_RULES, OPTIONS, Factorisation, Solver, best_weights, chec
 from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
-from .hals import extrapolated_step, hals_sweep, momentum, shuffled
+from .fused import can_fuse, fused_half_step
+from .hals import extrapolated_step, half_step, hals_sweep, momentum, random_order, shuffled
 from .mu import mu_step
 from .train import warn_user
 
@@ -24,8 +25,11 @@ __all__ = ['SOLVERS', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 def _cd(problem):
-    update = shuffled(hals_sweep, problem.seed) if problem.shuffle else hals_sweep
-    return partial(extrapolated_step, update=update, penalty=problem.penalty, fixed=problem.fixed)
+    if can_fuse(problem.V):
+        half = partial(fused_half_step, order=random_order(problem.seed)) if problem.shuffle else fused_half_step
+    else:
+        half = partial(half_step, update=shuffled(hals_sweep, problem.seed)) if problem.shuffle else half_step
+    return partial(extrapolated_step, half=half, penalty=problem.penalty, fixed=problem.fixed)
 
 
 def _mu(problem):

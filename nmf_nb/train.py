@@ -281,7 +281,7 @@ def split(
     V: DataMatrix | None = None,  # (n,m) data; None for a stream
     objective: Callable = beta_divergence,  # (V, W, H) -> () or (b,) tensor
     residual: Callable | None = None,  # likewise
-    apart: bool | None = None,  # whether members step one by one; None: large ones on a CPU
+    apart: bool | None = None,  # whether members step one by one; None: on a CPU
 ) -> list[Part]:  # one part, or one for each member
     "Put the members of a fit into parts."
     listed = not hasattr(start, "W")
@@ -289,8 +289,7 @@ def split(
     if not listed and first.H.ndim == 2:
         return [Part(first, [0], True, step, objective, residual, V)]
     count = len(start) if listed else len(first.H)
-    large = first.H.device.type == "cpu" and first.W.numel() + first.H.numel() >= (1 if listed else count) << 16
-    if not (large if apart is None else apart):
+    if not (first.H.device.type == "cpu" if apart is None else apart):
         return [Part(stacked(start) if listed else start, list(range(count)), False, step, objective, residual, V)]
     states = start if listed else [members(start, j) for j in range(count)]
     share = (step, objective, residual)
@@ -423,7 +422,7 @@ def fit(
     root: bool = False,  # stop by equation (4) instead of (3)
     rules: Sequence[Callable] = (),  # more rules, asked first: (history, state) -> a reason, or None to go on
     every: float = 10,  # steps between two looks; infinite: only at the end of a pass
-    apart: bool | None = None,  # whether members of a batch step one by one; None: large ones on a CPU
+    apart: bool | None = None,  # whether members of a batch step one by one; None: on a CPU
     warn: bool = True,  # False leaves the warning to the caller
 ) -> Fit:  # the last state, the history, why it stopped
     "Run `step` until a rule stops it; warn if that is none of convergence."
