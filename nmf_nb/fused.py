@@ -16,19 +16,20 @@ from .compiled import compiled, in_threads, njit
 from .linalg import DataMatrix, SparseMatrix
 
 # %% auto #0
-__all__ = ['TILE', 'divided', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of', 'half_of_sparse',
-           'can_fuse', 'fused_half_step']
+__all__ = ['TILE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
+           'half_of_sparse', 'can_fuse', 'fused_half_step']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
 def divided(
     G: np.ndarray,  # (k,k) float64, Gram matrix W^T W
     l2: float,  # weight of half the sum of squares of H, 0 or more
+    size: int,  # rows of the result, k or more; what is beyond k is 0
     like: np.ndarray,  # whose number type the result takes
-) -> tuple[np.ndarray, np.ndarray]:  # S (k,k) and 1 / d (k,)
+) -> tuple[np.ndarray, np.ndarray]:  # S (size,size) and 1 / d (size,)
     "Return what equation (1) makes of a Gram matrix."
     k = G.shape[0]
-    S, inverse = np.empty((k, k), like.dtype), np.empty(k, like.dtype)
+    S, inverse = np.zeros((size, size), like.dtype), np.zeros(size, like.dtype)
     for j in range(k):
         d = max(G[j, j] + l2, 1.2e-38)
         inverse[j] = 1 / d
@@ -41,20 +42,29 @@ def divided(
 TILE = 64  # columns
 
 
+def in_fours(
+    rows: np.ndarray,  # (q,) int64, each 0 to k - 1
+    k: int,  # rows that there are
+) -> tuple[np.ndarray, int]:  # the same and perhaps some k; how many rows there must be for it, a multiple of 4
+    "Fill an order up to whole blocks of four with a row of zeros."
+    order = np.append(rows, np.full(-len(rows) % 4, k))
+    return order, -(-max(k, order.max(initial=0) + 1) // 4) * 4
+
+# %% ../nbs/05d_fused.ipynb #1fcf556d
 @compiled
 def sweep_tile(
-    u: np.ndarray,  # (k,TILE) of equation (1)
+    u: np.ndarray,  # (k,TILE) of equation (1), k a multiple of 4
     h: np.ndarray,  # (k,TILE) start, is written to
     S: np.ndarray,  # (k,k) of equation (1)
-    order: np.ndarray,  # rows of `h`, in the order in which they are taken; the others stay
+    order: np.ndarray,  # (4 q,) rows of `h`, in the order in which they are taken; the others stay
 ) -> None:
     "Set each row of a tile to its minimum in turn, equation (1)."
-    k, n, s, zero = len(S), len(order), 0, u.dtype.type(0)
+    k, zero = len(S), u.dtype.type(0)
     r0, r1, r2, r3 = np.empty(TILE, u.dtype), np.empty(TILE, u.dtype), np.empty(TILE, u.dtype), np.empty(TILE, u.dtype)
-    while s + 4 <= n:
+    for s in range(0, len(order), 4):
         a, b, c, d = order[s], order[s + 1], order[s + 2], order[s + 3]
-        r0[:], r1[:], r2[:], r3[:], j = u[a, :TILE], u[b, :TILE], u[c, :TILE], u[d, :TILE], 0
-        while j + 4 <= k:
+        r0[:], r1[:], r2[:], r3[:] = u[a, :TILE], u[b, :TILE], u[c, :TILE], u[d, :TILE]
+        for j in range(0, k, 4):
             a0, a1, a2, a3 = S[a, j], S[a, j + 1], S[a, j + 2], S[a, j + 3]
             b0, b1, b2, b3 = S[b, j], S[b, j + 1], S[b, j + 2], S[b, j + 3]
             c0, c1, c2, c3 = S[c, j], S[c, j + 1], S[c, j + 2], S[c, j + 3]
@@ -65,16 +75,6 @@ def sweep_tile(
                 r1[i] -= b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
                 r2[i] -= c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
                 r3[i] -= d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
-            j += 4
-        while j < k:
-            a0, b0, c0, d0 = S[a, j], S[b, j], S[c, j], S[d, j]
-            for i in range(TILE):
-                x0 = h[j, i]
-                r0[i] -= a0 * x0
-                r1[i] -= b0 * x0
-                r2[i] -= c0 * x0
-                r3[i] -= d0 * x0
-            j += 1
         b0, c0, c1, d0, d1, d2 = S[b, a], S[c, a], S[c, b], S[d, a], S[d, b], S[d, c]
         for i in range(TILE):
             x0, x1, x2 = h[a, i], h[b, i], h[c, i]
@@ -85,38 +85,28 @@ def sweep_tile(
             h[c, i] = max(r2[i] - c0 * x0 - c1 * x1, zero)
             x2 = h[c, i] - x2
             h[d, i] = max(r3[i] - d0 * x0 - d1 * x1 - d2 * x2, zero)
-        s += 4
-    for s in range(s, n):
-        a = order[s]
-        r0[:] = u[a, :TILE]
-        for j in range(k):
-            a0 = S[a, j]
-            for i in range(TILE):
-                r0[i] -= a0 * h[j, i]
-        for i in range(TILE):
-            h[a, i] = max(r0[i], zero)
 
 # %% ../nbs/05d_fused.ipynb #963e7cba
 @compiled
 def finish_tile(
-    b: np.ndarray,  # (k,TILE) columns of B
+    b: np.ndarray,  # (k,TILE) columns of B, k a multiple of 4
     h: np.ndarray,  # (k,TILE) the start, is written to
     u: np.ndarray,  # (k,TILE) memory
-    S: np.ndarray,  # (k,k) of equation (1)
+    S: np.ndarray,  # (k,k) from `divided`
     inverse: np.ndarray,  # (k,) likewise
-    order: np.ndarray,  # rows that are taken, in order
+    order: np.ndarray,  # from `in_fours`
     fixed: int,  # the first rows of H, which stay
     l1: np.ndarray,  # (p,) or (1,), weight of the sum of H in each column, or in all
     beta: float,  # how far to go on
-    old: np.ndarray,  # (p,k) where the sweep before came to
-    new: np.ndarray,  # (p,k) is written to
-    ahead: np.ndarray,  # (p,k) is written to
+    old: np.ndarray,  # (p,q) where the sweep before came to, q components
+    new: np.ndarray,  # (p,q) is written to
+    ahead: np.ndarray,  # (p,q) is written to
     at: int,  # the first column of the tile
     size: int,  # columns of the tile, 1 to TILE
     match: bool,  # whether the inner product is asked for
 ) -> float:  # <B, new> in the tile
     "Sweep over a tile, write what comes of it, and go on."
-    k, dot, zero, price = len(S), 0.0, h.dtype.type(0), np.empty(TILE, h.dtype)
+    k, dot, zero, price = old.shape[1], 0.0, h.dtype.type(0), np.empty(TILE, h.dtype)
     for i in range(TILE):
         price[i] = l1[min(at + i, len(l1) - 1)]
     for j in range(k):
@@ -139,13 +129,13 @@ def finish_tile(
 @compiled
 def half_of_product(
     data: tuple,  # B (k,p)
-    G: np.ndarray,  # (k,k) float64, Gram matrix of the other factor
+    S: np.ndarray,  # (size,size) from `divided`, size a multiple of 4
+    inverse: np.ndarray,  # (size,) likewise
     start: np.ndarray,  # (p,k) where the sweep begins, 0 or more
     old: np.ndarray,  # (p,k) where the sweep before came to
-    order: np.ndarray,  # rows of H that are taken, in order
+    order: np.ndarray,  # from `in_fours`
     fixed: int,  # the first rows of H, which stay
     l1: np.ndarray,  # (p,) or (1,)
-    l2: float,  # 0 or more
     beta: float,  # how far to go on
     new: np.ndarray,  # (p,k) is written to
     ahead: np.ndarray,  # (p,k) is written to
@@ -156,8 +146,7 @@ def half_of_product(
 ) -> None:
     "Take some tiles of a half step whose product is known."
     B, (p, k) = data[0], start.shape
-    S, inverse = divided(G, l2, start)
-    room = np.zeros((3, k, TILE + 8), start.dtype)
+    room = np.zeros((3, len(S), TILE + 8), start.dtype)
     b, h, u = room[0], room[1], room[2]
     for t in range(first, len(dots), step):
         at = t * TILE
@@ -174,13 +163,13 @@ def half_of_product(
 @compiled
 def half_of_rows(
     data: tuple,  # V^T in CSR, (p,n): where its rows begin, columns, values; then W (n,k)
-    G: np.ndarray,  # (k,k) float64, Gram matrix of W
+    S: np.ndarray,  # (size,size) from `divided`, size a multiple of 4
+    inverse: np.ndarray,  # (size,) likewise
     start: np.ndarray,  # (p,k) where the sweep begins, 0 or more
     old: np.ndarray,  # (p,k) where the sweep before came to
-    order: np.ndarray,  # rows of H that are taken, in order
+    order: np.ndarray,  # from `in_fours`
     fixed: int,  # the first rows of H, which stay
     l1: np.ndarray,  # (p,) or (1,)
-    l2: float,  # 0 or more
     beta: float,  # how far to go on
     new: np.ndarray,  # (p,k) is written to
     ahead: np.ndarray,  # (p,k) is written to
@@ -192,8 +181,7 @@ def half_of_rows(
     "Take some tiles of a half step, their product included."
     crow, cols, values, W = data
     p, k = start.shape
-    S, inverse = divided(G, l2, start)
-    room, total = np.zeros((3, k, TILE + 8), start.dtype), np.empty(k, start.dtype)
+    room, total = np.zeros((3, len(S), TILE + 8), start.dtype), np.empty(k, start.dtype)
     b, h, u = room[0], room[1], room[2]
     for t in range(first, len(dots), step):
         at = t * TILE
@@ -225,7 +213,7 @@ def half_of(
     "Return what a kind of data gives to the pass."
     return half_of_product, ((V @ W).mT.contiguous().numpy(),), 0.0
 
-
+# %% ../nbs/05d_fused.ipynb #1bb99104
 @half_of.register
 def half_of_sparse(
     V: SparseMatrix,  # (p,n) data, transposed
@@ -235,14 +223,14 @@ def half_of_sparse(
     parts = V.V.crow_indices(), V.V.col_indices(), V.values, W.contiguous()
     return half_of_rows, tuple(A.numpy() for A in parts), float(V.values.numel() * W.shape[1])
 
-# %% ../nbs/05d_fused.ipynb #1f89877d
+# %% ../nbs/05d_fused.ipynb #b59c4b37
 def can_fuse(
     V: DataMatrix,  # (n,m) data
 ) -> bool:
     "Return whether there is a compiled pass for this data: on a CPU, where Numba is installed."
     return njit is not None and V.device.type == "cpu"
 
-
+# %% ../nbs/05d_fused.ipynb #4b8dbfb6
 def fused_half_step(
     V: DataMatrix,  # (n,m) data, where gaps are filled; on a CPU
     W: Tensor,  # (n,k) weights, 0 or more
@@ -261,8 +249,10 @@ def fused_half_step(
     (k, m), number = H.shape, np.float32 if H.dtype is torch.float32 else np.float64
     rows = np.arange(k - fixed) if order is None else order(k - fixed, H.device).numpy()
     new, ahead, dots = H.new_empty(m, k), H.new_empty(m, k), np.empty(-(-m // TILE))
-    given = G.numpy(), H.mT.contiguous().numpy(), old.mT.contiguous().numpy(), rows + fixed, fixed
+    order, size = in_fours(rows + fixed, k)
+    given = H.mT.contiguous().numpy(), old.mT.contiguous().numpy(), order, fixed
     prices = l1.to(H.dtype).numpy() if torch.is_tensor(l1) else np.full(1, l1, number)
-    weights, written = (prices, float(l2), number(float(beta))), (new.numpy(), ahead.numpy(), dots, match)
-    in_threads(lambda t, step: half(data, *given, *weights, *written, t, step), work + k * k * m)
+    written = number(float(beta)), new.numpy(), ahead.numpy(), dots, match
+    made = divided(G.numpy(), float(l2), size, new.numpy())
+    in_threads(lambda t, step: half(data, *made, *given, prices, *written, t, step), work + k * k * m)
     return new.mT, ahead.mT, torch.tensor(dots.sum())

@@ -175,7 +175,7 @@ def random_order(
 
     return order
 
-
+# %% ../nbs/05_hals.ipynb #f14bde48
 def shuffled(
     update: Callable,  # (G, B, H, l1, l2) -> H
     seed: int = 0,  # of the orders

@@ -81,7 +81,7 @@ class NMF(Factorisation):
     device : str
         "auto" (CUDA where there is one), "cpu" or "cuda".
     n_init : int
-        Starts, fitted as one batch; the one with the lowest objective is kept.
+        Starts, fitted side by side; the one with the lowest objective is kept.
     missing_values : None or nan
         nan: entries that are NaN are missing. None: NaN is an error.
     fixed_components : array of shape (r, n_features) or None

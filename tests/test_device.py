@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from nmf_nb.divergence import Penalty, beta_divergence, kkt_residual, penalty_value, squared_error
 from nmf_nb.gradient import pgd_step, projected_gradient, soft_penalty_start, soft_penalty_step
-from nmf_nb.hals import extrapolated_step, hals_step, momentum
+from nmf_nb.hals import extrapolated_step, half_step, hals_step, momentum
 from nmf_nb.linalg import DenseMatrix
 from nmf_nb.minibatch import Batch, stream_start, stream_step
 from nmf_nb.mu import mu_step
@@ -22,7 +22,7 @@ STEPS = {
     "pgd": pgd_step,
     "hals": hals_step,
     "extrapolated": extrapolated_step,
-    "extrapolated pgd": partial(extrapolated_step, update=projected_gradient),
+    "extrapolated pgd": partial(extrapolated_step, half=partial(half_step, update=projected_gradient)),
     **{f"mu {beta}": partial(mu_step, beta=beta) for beta in (-1, 0, 0.5, 1, 1.5, 2, 3)},
     **{
         f"{f.__name__}, penalised": partial(f, penalty=PENALTY)
