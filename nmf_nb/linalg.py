@@ -17,12 +17,15 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from .compiled import compiled, in_threads, njit
+
 # %% auto #0
-__all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr', 'times',
-           'DataMatrix', 'DenseMatrix', 'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise',
-           'float_type', 'check_shape', 'borrowed', 'from_scipy', 'from_torch', 'check_has_entries', 'as_tensor',
-           'check_nonnegative', 'native_matrix', 'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows',
-           'padded_rows', 'LowRankPlus', 'filled', 'gap_places', 'with_gaps']
+__all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr',
+           'add_rows', 'sparse_times', 'times', 'DataMatrix', 'DenseMatrix', 'block_diagonal', 'BlockDiagonal',
+           'SparseMatrix', 'Transposed', 'Blockwise', 'float_type', 'check_shape', 'borrowed', 'from_scipy',
+           'from_torch', 'check_has_entries', 'as_tensor', 'check_nonnegative', 'native_matrix', 'data_matrix',
+           'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows', 'LowRankPlus', 'filled', 'gap_places',
+           'with_gaps']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -139,6 +142,47 @@ def transposed_csr(
     parts = by_columns.ccol_indices(), by_columns.row_indices(), by_columns.values()
     return csr_tensor(*parts, V.shape[::-1], check=False)
 
+# %% ../nbs/00_linalg.ipynb #465b09e2
+@compiled
+def add_rows(
+    crow: np.ndarray,  # (n+1,) V in CSR: where each row begins, and the end
+    cols: np.ndarray,  # (nnz,) column of each entry
+    values: np.ndarray,  # (nnz,)
+    B: np.ndarray,  # (m,r) row by row in memory
+    out: np.ndarray,  # (n,r) is written to
+    first: int,  # the first row
+    step: int,  # from a row to the next
+) -> None:
+    "Write some rows of `V B`: the sums of the rows of `B` at the stored entries, each times its entry, four at a time."
+    r = B.shape[1]
+    for i in range(first, len(out), step):
+        e, end, total = crow[i], crow[i + 1], out[i]
+        total[:] = 0
+        while e + 4 <= end:
+            v0, v1, v2, v3 = values[e], values[e + 1], values[e + 2], values[e + 3]
+            b0, b1, b2, b3 = B[cols[e]], B[cols[e + 1]], B[cols[e + 2]], B[cols[e + 3]]
+            for j in range(r):
+                total[j] += v0 * b0[j] + v1 * b1[j] + v2 * b2[j] + v3 * b3[j]
+            e += 4
+        while e < end:
+            v0, b0 = values[e], B[cols[e]]
+            for j in range(r):
+                total[j] += v0 * b0[j]
+            e += 1
+
+# %% ../nbs/00_linalg.ipynb #b9881e80
+def sparse_times(
+    V: Tensor,  # (n,m) CSR
+    B: Tensor,  # (m,r)
+) -> Tensor:  # (n,r)
+    "Return `V B`, on a CPU by a compiled loop where `B` is wide enough for its lanes."
+    if V.device.type != "cpu" or njit is None or B.shape[1] < 32 or B.dtype is not V.dtype:
+        return V @ B
+    out, work = B.new_empty(V.shape[0], B.shape[1]), float(V.values().numel() * B.shape[1])
+    arrays = [A.numpy() for A in (V.crow_indices(), V.col_indices(), V.values(), B.contiguous(), out)]
+    in_threads(lambda t, threads: add_rows(*arrays, t, threads), work)
+    return out
+
 # %% ../nbs/00_linalg.ipynb #8ff3a65f
 def times(
     V: Tensor,  # (..., n, m) dense or (n,m) CSR
@@ -148,7 +192,7 @@ def times(
     if V.layout is torch.strided:
         return (B.mT @ V.mT).mT
     columns = B.movedim(-2, 0).reshape(B.shape[-2], -1).contiguous()
-    return (V @ columns).reshape(-1, *B.shape[:-2], B.shape[-1]).movedim(0, -2)
+    return sparse_times(V, columns).reshape(-1, *B.shape[:-2], B.shape[-1]).movedim(0, -2)
 
 # %% ../nbs/00_linalg.ipynb #81403c16
 class _Product(torch.autograd.Function):

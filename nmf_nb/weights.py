@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .compiled import compiled, in_threads, njit
 from .divergence import EPS, check_beta, kkt_violation_H
 from .linalg import DataMatrix, SparseMatrix, gram, one_thread_if_forked, padded_rows
 from .train import of_members
 
 # %% auto #0
-__all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'active_set', 'nnls', 'solve_rows_nnls', 'observed_total',
-           'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian', 'row_sizes',
-           'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place', 'look',
-           'newton_step', 'convex_bound', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
+__all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_rows', 'active_set', 'nnls', 'solve_rows_nnls',
+           'observed_total', 'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian',
+           'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
+           'look', 'newton_step', 'convex_bound', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
            'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
@@ -68,6 +70,70 @@ def block_pivoting(
         free = free ^ (wrong & todo[:, None])
     return W, count == 0
 
+# %% ../nbs/06b_weights.ipynb #5ee5d2af
+@compiled
+def solve_set(
+    G: np.ndarray,  # (k,k) float64, positive definite
+    b: np.ndarray,  # (k,) float64
+    which: np.ndarray,  # (s,) int64, the free entries
+    L: np.ndarray,  # (k,k) memory
+    w: np.ndarray,  # (k,) the solution is written to its first s entries
+) -> bool:  # False where rounding leaves no triangle
+    "Solve `G w = b` over some of its rows and columns."
+    s = len(which)
+    for p in range(s):
+        total = b[which[p]]
+        for q in range(p + 1):
+            left = G[which[p], which[q]]
+            for r in range(q):
+                left -= L[p, r] * L[q, r]
+            if q < p:
+                L[p, q] = left / L[q, q]
+                total -= L[p, q] * w[q]
+            elif left > 0:
+                L[p, p] = np.sqrt(left)
+            else:
+                return False
+        w[p] = total / L[p, p]
+    for p in range(s - 1, -1, -1):
+        w[p] /= L[p, p]
+        for q in range(p):
+            w[q] -= L[p, q] * w[p]
+    return True
+
+# %% ../nbs/06b_weights.ipynb #035aefd1
+@compiled
+def pivot_rows(
+    G: np.ndarray,  # (k,k) float64, positive definite
+    B: np.ndarray,  # (n,k) float64
+    W: np.ndarray,  # (n,k) float64, the guess: its positive entries are free at first; is written to
+    solved: np.ndarray,  # (n,) bool, which rows are solved, is written to
+    first: int,  # the first row
+    step: int,  # from a row to the next
+) -> None:
+    "Exchange all the entries of each row that break (1), until none does or the row gives up."
+    n, k = B.shape
+    L, w, g, sizes = np.empty((k, k)), np.empty(k), np.empty(k), np.array([G[j].max() for j in range(k)])
+    for i in range(first, n, step):
+        free, eps, fewest, lives = W[i] > 0, 1e-12 * np.abs(B[i]).max(), k + 1, 3
+        while lives:
+            which = np.nonzero(free)[0]
+            if not solve_set(G, B[i], which, L, w):
+                break
+            W[i], g[:] = 0.0, -B[i]
+            for p in range(len(which)):
+                j = which[p]
+                W[i, j] = w[p]
+                g += w[p] * G[j]
+            wrong = np.where(free, W[i] * sizes < -eps, g < -eps)
+            count = wrong.sum()
+            if count == 0:
+                solved[i] = True
+                break
+            lives = 3 if count < fewest else lives - 1
+            fewest = min(count, fewest)
+            free ^= wrong
+
 # %% ../nbs/06b_weights.ipynb #1ef59d79
 def active_set(
     G: Tensor,  # (k,k) float64, positive definite; or (n,k,k), one for each row
@@ -104,7 +170,12 @@ def nnls(
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
     guess = torch.zeros_like(B) if guess is None else guess
-    W, solved = block_pivoting(G, B, guess)
+    if njit is not None and B.device.type == "cpu" and G.ndim == 2:
+        W, solved = torch.empty(B.shape, dtype=B.dtype).copy_(guess), torch.zeros(len(B), dtype=torch.bool)
+        arrays = [A.contiguous().numpy() for A in (G, B)] + [W.numpy(), solved.numpy()]
+        in_threads(lambda t, threads: pivot_rows(*arrays, t, threads), float(B.numel() * len(G)))
+    else:
+        W, solved = block_pivoting(G, B, guess)
     if not solved.all():
         W[~solved] = active_set(G if G.ndim == 2 else G[~solved], B[~solved], guess[~solved])
     return torch.where(W > 0, W, 0.0)
