@@ -81,7 +81,7 @@ def randomised_svd(
     V: DataMatrix,  # (n,m) data
     k: int,  # singular values, 1 to min(n, m)
     seed: int = 0,  # of the random vectors
-    rounds: int = 10,  # of V V^T
+    rounds: int = 4,  # of V V^T
     spare: int = 20,  # random vectors beyond k
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
@@ -92,8 +92,10 @@ def randomised_svd(
         s = row_weight.sqrt().to(V.dtype)
         V = V.scaled(s)
     V = filled(V, mean * s[:, None], torch.ones_like(s[:1]).expand(1, m))  # missing entries stand at the mean
-    rng = torch.Generator().manual_seed(seed)
-    Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
+    rng, r = torch.Generator().manual_seed(seed), k + spare
+    if min(n, m) <= 3 * r:  # as many random vectors as V has columns or rows: nothing is left out
+        r, rounds = min(n, m), 0
+    Q = V @ torch.randn(m, r, generator=rng).to(V.device, V.dtype)
     for _ in range(rounds):
         Q = V @ (V.T @ torch.linalg.qr(Q)[0])
     Q = torch.linalg.qr(Q)[0]
