@@ -251,7 +251,7 @@ def close_models(a, b, X, Y, rtol):
     np.testing.assert_allclose(a.transform(X), W, rtol=rtol, atol=rtol * W.max())
 
 
-SOLVERS = (("cd", 2), ("pgd", 2), *(("mu", beta) for beta in BETAS))
+SOLVERS = (("cd", 2), ("pgd", 2), ("newton", 1), *(("mu", beta) for beta in BETAS))
 INITS = ("random", "nndsvda", "nndsvdar", "nndsvd", "custom")
 FEW = ("mixed gaps", "few observed", "formula")  # the slower betas see these alone
 CASES = [(form, *case) for case in SOLVERS for form in (FORMS if case[1] in (1, 2) else FEW)]
@@ -342,7 +342,7 @@ def columns_scaled(X, c, gaps, sparse):
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("solver, beta", [("cd", 2), ("pgd", 2), ("mu", 1), ("mu", 0.5)])
+@pytest.mark.parametrize("solver, beta", [("cd", 2), ("pgd", 2), ("newton", 1), ("mu", 1), ("mu", 0.5)])
 def test_columns_scaled(solver, beta, sparse):
     rng = np.random.default_rng(4)
     X, c, gaps = rng.random((N, M)) * (rng.random((N, M)) < 0.5), rng.random(M) + 0.3, rng.random((N, M)) < 0.2

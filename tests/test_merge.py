@@ -31,7 +31,7 @@ def lonely(seed=0, n=60, m=40, lone=120):
 
 
 def losses(solver):
-    return ["frobenius", "kullback-leibler"] if solver == "mu" else ["frobenius"]
+    return {"mu": ["frobenius", "kullback-leibler"], "newton": ["kullback-leibler"]}.get(solver, ["frobenius"])
 
 
 @pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-6), (np.float32, 1e-3)])

@@ -29,7 +29,12 @@ settings.register_profile("search", max_examples=3000, print_blob=True, **COMMON
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 LOSSES = {"frobenius": 2, "kullback-leibler": 1, "itakura-saito": 0, 0.5: 0.5, 1.5: 1.5, 3: 3}
-METHODS = [("cd", "frobenius"), ("pgd", "frobenius"), *(("mu", loss) for loss in LOSSES)]
+METHODS = [
+    ("cd", "frobenius"),
+    ("pgd", "frobenius"),
+    ("newton", "kullback-leibler"),
+    *(("mu", loss) for loss in LOSSES),
+]
 BATCH_METHODS = [("batches", loss) for loss in LOSSES]
 DTYPES = (np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_)
 
