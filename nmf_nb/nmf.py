@@ -18,6 +18,7 @@ from .gradient import pgd_step
 from .fused import can_fuse, fused_half_step
 from .hals import extrapolated_step, half_step, hals_sweep, momentum, random_order, shuffled
 from .mu import mu_step
+from .newton import in_any_order, newton_step
 from .train import warn_user
 
 # %% auto #0
@@ -37,6 +38,12 @@ def _mu(problem):
     return partial(mu_step, beta=problem.beta, **options)
 
 
+def _newton(problem):
+    options = {"penalty": problem.penalty, "fixed": problem.fixed, "row_weight": problem.row_weight}
+    step = partial(newton_step, **options)
+    return in_any_order(step, problem.fixed, problem.seed) if problem.shuffle else step
+
+
 def _pgd(problem):
     return partial(pgd_step, penalty=problem.penalty, fixed=problem.fixed)
 
@@ -44,6 +51,7 @@ def _pgd(problem):
 SOLVERS = {
     "cd": Solver(_cd, momentum, honours=OPTIONS),
     "mu": Solver(_mu, betas=None, honours=OPTIONS, root=True, keeps_zeros=True),  # the root is scikit-learn's rule
+    "newton": Solver(_newton, betas=(1.0,), honours=OPTIONS, root=True),
     "pgd": Solver(_pgd, honours=OPTIONS),
 }
 
@@ -57,13 +65,14 @@ class NMF(Factorisation):
         Number of components, 1 or more; "auto" takes that of a custom start, else, as None, the number of columns.
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"} or None
         The start; None is "nndsvda" where it can be had (`n_components` up to both sides of `X`), else "random".
-    solver : {"cd", "mu", "pgd"} or Solver
-        HALS with extrapolation, multiplicative updates, or the projected gradient; or a `Solver` with a step of one's own.
+    solver : {"cd", "mu", "newton", "pgd"} or Solver
+        HALS with extrapolation, multiplicative updates, coordinate Newton steps for Kullback-Leibler, or the projected gradient;
+        or a `Solver` with a step of one's own.
     beta_loss : float, "frobenius", "kullback-leibler" or "itakura-saito"
-        The divergence; other than "frobenius" needs `solver="mu"`.
+        The divergence; other than "frobenius" needs `solver="mu"`, or "newton" for "kullback-leibler".
     tol : float
         Stop when what is still to be gained, by the gains of the last iterations, is at most this share of the objective; with
-        "mu" when ten iterations lower the root of the objective by at most this share.
+        "mu" and "newton" when ten iterations lower the root of the objective by at most this share.
         scikit-learn's "cd" stops on a change of the factors instead: the same number means something else.
     max_iter : int
         Iterations at most.
@@ -77,7 +86,7 @@ class NMF(Factorisation):
     verbose : int
         1 shows the progress: a bar on stderr, or a line with a curve in a notebook.
     shuffle : bool
-        Whether "cd" takes the components in a new random order at each iteration.
+        Whether "cd" and "newton" take the components in a new random order at each iteration.
     device : str
         "auto" (CUDA where there is one), "cpu" or "cuda".
     n_init : int
@@ -180,7 +189,7 @@ def non_negative_factorization(
     *,
     init: str | None = None,  # the start, as in `NMF`
     update_H: bool = True,  # False solves W for the given H
-    solver: str = "cd",  # or "mu", "pgd"
+    solver: str = "cd",  # or "mu", "newton", "pgd"
     beta_loss: float | str = "frobenius",  # the divergence
     tol: float = 1e-4,  # share of the objective that may be left to gain, 0 or more
     max_iter: int = 200,  # iterations at most
