@@ -18,8 +18,8 @@ from .linalg import DataMatrix, DenseMatrix, SparseMatrix, Transposed
 from .state import State
 
 # %% auto #0
-__all__ = ['positive_root', 'newton_weight', 'observed_push', 'pull_and_bend', 'unit_of', 'newton_step_H', 'weight_in_loop',
-           'column_in_loop', 'columns_in_loop', 'looped_step_H', 'newton_step', 'in_any_order']
+__all__ = ['positive_root', 'newton_weight', 'observed_push', 'pull_and_bend', 'unit_of', 'coordinate_step_H', 'weight_in_loop',
+           'column_in_loop', 'columns_in_loop', 'looped_step_H', 'coordinate_step', 'in_any_order']
 
 # %% ../nbs/05e_newton.ipynb #ab677218
 def positive_root(
@@ -86,7 +86,7 @@ def unit_of(
     return 2.0 ** torch.frexp(W.amax(-2))[1].clamp(-100, 100).to(W.dtype)
 
 # %% ../nbs/05e_newton.ipynb #04ca8834
-def newton_step_H(
+def coordinate_step_H(
     V: DataMatrix,  # (n,m) data, 0 or more
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
@@ -99,7 +99,7 @@ def newton_step_H(
     "Move each row of `H` in turn towards its minimum for Kullback-Leibler, equation (6)."
     if isinstance(V, Transposed):  # a block has some of its columns whole
         options = l1, l2, row_weight, fixed, loops
-        return torch.cat([newton_step_H(b.T, W, H[..., at], *options) for at, b in V.T.blocks()], -1)
+        return torch.cat([coordinate_step_H(b.T, W, H[..., at], *options) for at, b in V.T.blocks()], -1)
     cost, unit = observed_push(V, W, row_weight) + l1, unit_of(W)
     V, whole = V if row_weight is None else V.scaled(row_weight), isinstance(V, (DenseMatrix, SparseMatrix))
     if loops and whole and H.device.type == "cpu":
@@ -203,7 +203,7 @@ def looped_step_H(
     fixed: int,  # the first rows of H, which stay
     unit: Tensor,  # (..., k) powers of two
 ) -> Tensor:  # (..., k, m) updated components
-    "Do what `newton_step_H` does by compiled loops."
+    "Do what `coordinate_step_H` does by compiled loops."
     if H.ndim > 2:
         members = ((V.members(i), W[i], H[i], cost[i], l2, fixed, unit[i]) for i in range(len(H)))
         return torch.stack([looped_step_H(*member).mT for member in members]).mT
@@ -226,7 +226,7 @@ def looped_step_H(
     return new.mT
 
 # %% ../nbs/05e_newton.ipynb #2e85e857
-def newton_step(
+def coordinate_step(
     V: DataMatrix,  # (n,m) data, 0 or more
     state: State,  # W and H, 0 or more
     penalty: Penalty = NO_PENALTY,  # on both factors
@@ -235,8 +235,8 @@ def newton_step(
     loops: bool = njit is not None,  # compiled loops on a CPU, rather than PyTorch
 ) -> State:  # both factors updated
     "Move all weights of `W` in turn, then all of `H`, for Kullback-Leibler."
-    W = newton_step_H(V.T, state.H.mT, state.W.mT, penalty.l1_W, penalty.l2_W, loops=loops).mT
-    return State(W, newton_step_H(V, W, state.H, penalty.l1_H, penalty.l2_H, row_weight, fixed, loops))
+    W = coordinate_step_H(V.T, state.H.mT, state.W.mT, penalty.l1_W, penalty.l2_W, loops=loops).mT
+    return State(W, coordinate_step_H(V, W, state.H, penalty.l1_H, penalty.l2_H, row_weight, fixed, loops))
 
 # %% ../nbs/05e_newton.ipynb #9efdf31a
 def in_any_order(

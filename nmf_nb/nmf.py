@@ -18,7 +18,7 @@ from .gradient import pgd_step
 from .fused import can_fuse, fused_half_step
 from .hals import extrapolated_step, half_step, hals_sweep, momentum, random_order, shuffled
 from .mu import mu_step
-from .newton import in_any_order, newton_step
+from .newton import coordinate_step, in_any_order
 from .train import warn_user
 
 # %% auto #0
@@ -40,7 +40,7 @@ def _mu(problem):
 
 def _newton(problem):
     options = {"penalty": problem.penalty, "fixed": problem.fixed, "row_weight": problem.row_weight}
-    step = partial(newton_step, **options)
+    step = partial(coordinate_step, **options)
     return in_any_order(step, problem.fixed, problem.seed) if problem.shuffle else step
 
 
