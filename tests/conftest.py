@@ -14,7 +14,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # two workers of one thread each; more would wait for each other
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"plotly", "pyLDAvis"}  # no output depends on whether they are installed
+EXTRAS = {"plotly", "pyLDAvis", "torchnmf", "nmf-torch"}  # no output depends on whether they are installed
 
 
 def environment(**more):
