@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from .compiled import compiled, in_threads, njit
-from .linalg import DataMatrix, SparseMatrix
+from .divergence import NO_PENALTY, Penalty
+from .hals import Momentum
+from .linalg import DataMatrix, DenseMatrix, SparseMatrix
+from .state import State
 
 # %% auto #0
 __all__ = ['TILE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
-           'half_of_sparse', 'can_fuse', 'fused_half_step']
+           'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tile', 'add_gram', 'half_of_dense', 'price_of',
+           'small_steps', 'SmallStep']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
@@ -256,3 +260,192 @@ def fused_half_step(
     made = divided(G.numpy(), float(l2), size, new.numpy())
     in_threads(lambda t, step: half(data, *made, *given, prices, *written, t, step), work + k * k * m)
     return new.mT, ahead.mT, torch.tensor(dots.sum())
+
+# %% ../nbs/05d_fused.ipynb #f6cb2f00
+@compiled
+def product_tile(
+    V: np.ndarray,  # (n,p) data
+    W: np.ndarray,  # (n,k) weights, k a multiple of 4
+    at: int,  # the first column
+    size: int,  # columns, 1 to TILE
+    b: np.ndarray,  # (k,TILE) columns of W^T V, is written to
+) -> None:
+    "Multiply some columns of dense data from the left."
+    n, k = W.shape
+    r0, r1, r2, r3 = np.empty(TILE, b.dtype), np.empty(TILE, b.dtype), np.empty(TILE, b.dtype), np.empty(TILE, b.dtype)
+    for j in range(0, k, 4):
+        r0[:], r1[:], r2[:], r3[:] = 0, 0, 0, 0
+        for i in range(0, n - 3, 4):
+            a0, b0, c0, d0 = W[i, j], W[i, j + 1], W[i, j + 2], W[i, j + 3]
+            a1, b1, c1, d1 = W[i + 1, j], W[i + 1, j + 1], W[i + 1, j + 2], W[i + 1, j + 3]
+            a2, b2, c2, d2 = W[i + 2, j], W[i + 2, j + 1], W[i + 2, j + 2], W[i + 2, j + 3]
+            a3, b3, c3, d3 = W[i + 3, j], W[i + 3, j + 1], W[i + 3, j + 2], W[i + 3, j + 3]
+            v0, v1, v2, v3 = (V[i][at:], V[i + 1][at:], V[i + 2][at:], V[i + 3][at:])
+            for c in range(size):
+                r0[c] += a0 * v0[c] + a1 * v1[c] + a2 * v2[c] + a3 * v3[c]
+                r1[c] += b0 * v0[c] + b1 * v1[c] + b2 * v2[c] + b3 * v3[c]
+                r2[c] += c0 * v0[c] + c1 * v1[c] + c2 * v2[c] + c3 * v3[c]
+                r3[c] += d0 * v0[c] + d1 * v1[c] + d2 * v2[c] + d3 * v3[c]
+        for i in range(n - n % 4, n):
+            v0 = V[i][at:]
+            for c in range(size):
+                r0[c] += W[i, j] * v0[c]
+                r1[c] += W[i, j + 1] * v0[c]
+                r2[c] += W[i, j + 2] * v0[c]
+                r3[c] += W[i, j + 3] * v0[c]
+        for c in range(TILE):
+            b[j, c], b[j + 1, c], b[j + 2, c], b[j + 3, c] = r0[c], r1[c], r2[c], r3[c]
+
+# %% ../nbs/05d_fused.ipynb #56f7d7ef
+@compiled
+def add_gram(
+    W: np.ndarray,  # (n,k)
+    G: np.ndarray,  # (k,k) float64, is written to
+) -> None:
+    "Write `W^T W`."
+    (n, k), G[:] = W.shape, 0.0
+    for i in range(0, n - 3, 4):
+        for j in range(k):
+            x0, x1, x2, x3 = (
+                np.float64(W[i, j]),
+                np.float64(W[i + 1, j]),
+                np.float64(W[i + 2, j]),
+                np.float64(W[i + 3, j]),
+            )
+            for q in range(k):
+                G[j, q] += x0 * W[i, q] + x1 * W[i + 1, q] + x2 * W[i + 2, q] + x3 * W[i + 3, q]
+    for i in range(n - n % 4, n):
+        for j in range(k):
+            x0 = np.float64(W[i, j])
+            for q in range(k):
+                G[j, q] += x0 * W[i, q]
+
+# %% ../nbs/05d_fused.ipynb #3fc15fb1
+@compiled
+def half_of_dense(
+    V: np.ndarray,  # (n,p) data
+    W: np.ndarray,  # (n,k) weights, k a multiple of 4
+    G: np.ndarray,  # (k,k) float64, Gram matrix of W
+    start: np.ndarray,  # (p,k) where the sweep begins, 0 or more
+    old: np.ndarray,  # (p,k) where the sweep before came to
+    order: np.ndarray,  # from `in_fours`
+    fixed: int,  # the first rows of H, which stay
+    prices: tuple,  # l1 (1,) and l2, 0 or more
+    beta: float,  # how far to go on
+    new: np.ndarray,  # (p,k) is written to
+    ahead: np.ndarray,  # (p,k) is written to
+) -> float:  # <B, new>
+    "Take a half step with dense data, all its tiles."
+    (p, k), dot, (S, inverse) = start.shape, 0.0, divided(G, prices[1], len(G), start)
+    room = np.zeros((3, k, TILE + 8), start.dtype)
+    b, h, u = room[0], room[1], room[2]
+    for at in range(0, p, TILE):
+        size = min(TILE, p - at)
+        product_tile(V, W, at, size, b)
+        for i in range(size):
+            for j in range(k):
+                h[j, i] = start[at + i, j]
+        dot += finish_tile(b, h, u, S, inverse, order, fixed, prices[0], beta, old, new, ahead, at, size, True)
+    return dot
+
+# %% ../nbs/05d_fused.ipynb #31ce1400
+@compiled
+def price_of(
+    A: np.ndarray,  # (p,k) a factor
+    prices: tuple,  # l1 (1,) and l2, 0 or more
+) -> float:
+    "Return the penalty on a factor, added up in float64."
+    l1, l2, total = np.float64(prices[0][0]), prices[1], 0.0
+    if l1 or l2:
+        for a in A.ravel():
+            total += l1 * a + 0.5 * l2 * np.float64(a) * np.float64(a)
+    return total
+
+# %% ../nbs/05d_fused.ipynb #59ecb84c
+@compiled
+def small_steps(
+    data: tuple,  # V (n,m), V^T (m,n), |V|^2
+    factors: tuple,  # W, W_ahead (n,k), H, H_ahead (m,k), k a multiple of 4; none is written to
+    memory: tuple,  # objective, beta, limit
+    orders: tuple,  # for W and for H, from `in_fours`
+    fixed: int,  # the first rows of H, which stay
+    prices: tuple,  # l1 (1,) and l2 of W, then of H
+    divisor: float,  # of beta after an undone step
+    count: int,  # iterations, 1 or more
+) -> tuple:  # factors and memory after them
+    "Take extrapolated steps on small dense data."
+    (V, Vt, norm), (f, beta, limit), number = data, memory, data[0].dtype.type
+    W, X, H, Y = factors[0].copy(), factors[1].copy(), factors[2].copy(), factors[3].copy()
+    W1, X1, H1, Y1 = np.empty_like(W), np.empty_like(W), np.empty_like(H), np.empty_like(H)
+    G, Q, k = np.empty((W.shape[1], W.shape[1])), np.empty((W.shape[1], W.shape[1])), W.shape[1]
+    for _ in range(count):
+        add_gram(X, G)
+        half_of_dense(V, X, G, Y, H, orders[1], fixed, prices[1], number(beta), H1, Y1)
+        add_gram(Y1, Q)
+        dot = half_of_dense(Vt, Y1, Q, X, W, orders[0], 0, prices[0], number(beta), W1, X1)
+        add_gram(W1, G)
+        for j in range(k):
+            for q in range(k):
+                dot -= 0.5 * G[j, q] * Q[j, q]
+        new = 0.5 * norm - dot + price_of(W1, prices[0]) + price_of(Y1, prices[1])
+        if new <= f + 1e-15 * norm:
+            W, W1, X, X1, H, H1, Y, Y1 = W1, W, X1, X, H1, H, Y1, Y
+            beta, limit = min(limit, 1.05 * beta), min(1.01 * limit, 1.0)
+        else:
+            X[:], H[:], beta, limit = W, Y, beta / divisor, beta
+        f = min(new, f) if new == new else new
+    return (W, X, H, Y), (f, beta, limit)
+
+# %% ../nbs/05d_fused.ipynb #1c98e848
+class SmallStep:
+    "`extrapolated_step` in one compiled call, for small dense data on a CPU."
+
+    def __init__(
+        self,
+        penalty: Penalty = NO_PENALTY,  # on both factors, four numbers
+        fixed: int = 0,  # the first rows of H, which stay
+        divisor: float = 2.0,  # of beta after an undone step, above 1
+    ):
+        self.penalty, self.fixed, self.divisor, self.V = penalty, fixed, divisor, None
+
+    @staticmethod
+    def suits(
+        V: DataMatrix,  # (n,m) data
+        penalty: Penalty = NO_PENALTY,  # on both factors
+        most: int = 500_000,  # entries
+    ) -> bool:
+        "Return whether the data is dense and small, without gaps, and the penalty one for all rows."
+        small = isinstance(V, DenseMatrix) and not V.gaps and can_fuse(V) and V.V.numel() <= most
+        return small and not any(map(torch.is_tensor, penalty))
+
+    def read(
+        self,
+        V: DataMatrix,  # (n,m) data
+    ) -> tuple:  # what `small_steps` sees of it
+        "Return the data both ways; the last one is kept."
+        if self.V is not V:
+            self.V, self.data = V, (V.V.contiguous().numpy(), V.V.mT.contiguous().numpy(), float(V.square_norm()))
+        return self.data
+
+    def several(
+        self,
+        V: DataMatrix,  # (n,m) data
+        state: State,  # from `momentum`
+        count: int,  # steps, 1 or more
+    ) -> State:
+        "Take several steps."
+        m, k, number = state.memory, state.H.shape[0], np.float32 if V.dtype is torch.float32 else np.float64
+        (on_W, size), (on_H, other) = (in_fours(np.arange(first, k), k) for first in (0, self.fixed))
+        size, (l1_W, l2_W, l1_H, l2_H) = max(size, other), map(float, self.penalty)
+        prices = (np.full(1, l1_W, number), l2_W), (np.full(1, l1_H, number), l2_H)
+        factors = tuple(np.pad(A.numpy(), ((0, 0), (0, size - k))) for A in (m.W, m.W_ahead, m.H.mT, state.H.mT))
+        numbers = float(m.objective), float(m.beta), float(m.limit)
+        factors, numbers = small_steps(
+            self.read(V), factors, numbers, (on_W, on_H), self.fixed, prices, self.divisor, count
+        )
+        W, W_ahead, Ht, Ht_ahead = (torch.from_numpy(A[:, :k].copy()) for A in factors)
+        scalars = torch.tensor(numbers, dtype=torch.float64).unbind()
+        return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *scalars))
+
+    def __call__(self, V: DataMatrix, state: State) -> State:
+        return self.several(V, state, 1)

@@ -269,6 +269,16 @@ class Part(NamedTuple):
         shares = {name: of_members(getattr(self, name), left) for name in ("step", "objective", "residual", "V")}
         return self._replace(state=members(self.state, left), which=[self.which[i] for i in left], **shares)
 
+    def after(
+        self,
+        V: DataMatrix,  # what the step sees, unless the part has data of its own
+        count: int,  # steps, 1 or more
+    ) -> Part:
+        "Take some steps."
+        V = V if self.V is None else self.V
+        state = self.step(V, self.state) if count == 1 else self.step.several(V, self.state, count)
+        return self._replace(state=state)
+
     def each(self) -> Iterator[tuple[int, State]]:
         "Yield the place and the state of each member."
         for i, j in enumerate(self.which):
@@ -304,7 +314,10 @@ class Run:
         first: Fit,  # the start, or an earlier fit
         parts: list[Part],  # from `split`
         rules: Sequence[Callable],  # (history, state) -> reason or None
+        every: float = 1,  # steps between two looks
+        most: float = math.inf,  # steps at most
     ):
+        self.every, self.most, self.steps = every, most, first.history[-1].step if first.history else 0
         self.single = len(parts) == 1 and parts[0].alone
         self.rules, self.history, self.reasons, self.last = rules, list(first.history), {}, {}
         self.own = [first.seen_of(j) for part in parts for j in part.which]
@@ -315,10 +328,13 @@ class Run:
         V: DataMatrix,  # what the step sees
         parts: list[Part],  # as they are
     ) -> list[Part]:  # after the step
-        "Take one step with the members that have not stopped."
-        self.V = V
-        parts = [left for part in parts if (left := part.without(self.reasons)).which]
-        return [part._replace(state=part.step(V if part.V is None else part.V, part.state)) for part in parts]
+        "Take one step with the members that have not stopped, or all up to the next look where a step can take several."
+        self.V, parts = V, [left for part in parts if (left := part.without(self.reasons)).which]
+        many = all(hasattr(part.step, "several") for part in parts)
+        count = int(min(self.every - self.steps % self.every, self.most - self.steps)) if many else 1
+        parts = [part.after(V, count) for part in parts]
+        self.steps += count
+        return parts
 
     def look(
         self,
@@ -433,14 +449,15 @@ def fit(
     common += [partial(enough, steps=max_iter, seconds=max_seconds)]
     V = data if hasattr(data, "shape") else None
     parts = split(first.state, step, V, objective, residual if kkt_tol else None, apart)
-    run, i, passes = Run(first, parts, [*rules, *common]), -1, 0
+    run, passes = Run(first, parts, [*rules, *common], every, max_iter), 0
+    i = run.steps
     if run.history:  # the rules may be content already
-        i, passes = run.history[-1].step - 1, run.history[-1].passes
+        passes = run.history[-1].passes
         run.leave(parts)
     del start, first  # its memory may go once the fit has left it behind
     try:
         for now, ended in states_by_pass(run.advance, data, parts):
-            parts, i, passes = now, i + (not ended), passes + ended
+            parts, i, passes = now, run.steps, passes + ended
             if run.over:
                 break
             known = run.history and run.history[-1].step == i
