@@ -15,7 +15,7 @@ from .base import FILE_RULES, OPTIONS, Factorisation, Solver, best_weights, chec
 from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
 from .gradient import pgd_step
-from .fused import can_fuse, fused_half_step
+from .fused import SmallStep, can_fuse, fused_half_step
 from .hals import extrapolated_step, half_step, hals_sweep, momentum, random_order, shuffled
 from .mu import mu_step
 from .newton import coordinate_step, in_any_order
@@ -26,6 +26,8 @@ __all__ = ['SOLVERS', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 def _cd(problem):
+    if not problem.shuffle and SmallStep.suits(problem.V, problem.penalty):
+        return SmallStep(problem.penalty, problem.fixed)
     if can_fuse(problem.V):
         half = partial(fused_half_step, order=random_order(problem.seed)) if problem.shuffle else fused_half_step
     else:
