@@ -78,14 +78,18 @@ def merge_lone_columns(
     least: float = 0.1,  # share of the columns that must be saved
 ) -> MergedMatrix | None:  # None where entries may be missing, or too little is saved
     "Merge the columns of one positive entry that stand in the same row."
-    (n, m), cols, row = V.shape, V.V.col_indices().long(), V.row_index
-    power = V.values.double() ** beta
-    lone = torch.bincount(cols[power > 0], minlength=m) == 1
-    alone = lone[cols] & (power > 0)
-    joint = power.new_zeros(n).index_add(0, row[alone], power[alone]) ** (1 / beta)
-    kept, has = ~lone[cols], joint > 0
+    (n, m), cols = V.shape, V.V.col_indices()
+    lone = torch.bincount(cols, minlength=m) == 1
+    if V.gaps or lone.sum() < least * m:
+        return None
+    row, alone = V.row_index, lone[cols]
+    lone[cols[alone & (V.values <= 0)]] = False
+    alone &= V.values > 0
+    power = V.values[alone].double() ** beta
+    joint = power.new_zeros(n).index_add(0, row[alone], power) ** (1 / beta)
+    kept, has, cols = ~alone, joint > 0, cols.long()
     many = int((~lone).sum())
-    if V.gaps or many + has.sum() > (1 - least) * m:
+    if many + has.sum() > (1 - least) * m:
         return None
     group, share = (~lone).cumsum(0) - 1, torch.ones(m, dtype=torch.float64, device=V.device)
     group[cols[alone]] = many - 1 + has.cumsum(0)[row[alone]]
@@ -97,4 +101,5 @@ def merge_lone_columns(
     new_cols[at], values[at] = group[cols[kept]], V.values[kept]
     last = crow[1:][has] - 1
     new_cols[last], values[last] = many - 1 + has.cumsum(0)[has], joint[has].to(V.dtype)
+    crow, new_cols = (A.to(V.V.crow_indices().dtype) for A in (crow, new_cols))
     return MergedMatrix(csr_tensor(crow, new_cols, values, (n, many + int(has.sum())), check=False), V, group, share)
