@@ -81,7 +81,7 @@ def randomised_svd(
     V: DataMatrix,  # (n,m) data
     k: int,  # singular values, 1 to min(n, m)
     seed: int = 0,  # of the random vectors
-    rounds: int = 4,  # of V V^T
+    rounds: int = 6,  # of V V^T
     spare: int = 20,  # random vectors beyond k
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
