@@ -20,8 +20,8 @@ from .train import of_members
 __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_rows', 'active_set', 'nnls', 'solve_rows_nnls',
            'observed_total', 'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian',
            'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
-           'look', 'newton_step', 'convex_bound', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
-           'solve_rows']
+           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'newton_rows', 'row_blocks',
+           'in_word_units', 'solve_rows_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -104,7 +104,7 @@ def solve_set(
 # %% ../nbs/06b_weights.ipynb #035aefd1
 @compiled
 def pivot_rows(
-    G: np.ndarray,  # (k,k) float64, positive definite
+    G: np.ndarray,  # (n,k,k) float64, positive definite, or (1,k,k) for all rows
     B: np.ndarray,  # (n,k) float64
     W: np.ndarray,  # (n,k) float64, the guess: its positive entries are free at first; is written to
     solved: np.ndarray,  # (n,) bool, which rows are solved, is written to
@@ -113,18 +113,22 @@ def pivot_rows(
 ) -> None:
     "Exchange all the entries of each row that break (1), until none does or the row gives up."
     n, k = B.shape
-    L, w, g, sizes = np.empty((k, k)), np.empty(k), np.empty(k), np.array([G[j].max() for j in range(k)])
+    L, w, g, sizes = np.empty((k, k)), np.empty(k), np.empty(k), np.empty(k)
     for i in range(first, n, step):
+        A = G[i % len(G)]
+        if i == first or len(G) > 1:
+            for j in range(k):
+                sizes[j] = A[j].max()
         free, eps, fewest, lives = W[i] > 0, 1e-12 * np.abs(B[i]).max(), k + 1, 3
         while lives:
             which = np.nonzero(free)[0]
-            if not solve_set(G, B[i], which, L, w):
+            if not solve_set(A, B[i], which, L, w):
                 break
             W[i], g[:] = 0.0, -B[i]
             for p in range(len(which)):
                 j = which[p]
                 W[i, j] = w[p]
-                g += w[p] * G[j]
+                g += w[p] * A[j]
             wrong = np.where(free, W[i] * sizes < -eps, g < -eps)
             count = wrong.sum()
             if count == 0:
@@ -170,10 +174,10 @@ def nnls(
 ) -> Tensor:  # (n,k) float64, 0 or more
     "Minimise `<W, W G> / 2 - <B, W>` over `W >= 0`, each row by itself."
     guess = torch.zeros_like(B) if guess is None else guess
-    if njit is not None and B.device.type == "cpu" and G.ndim == 2:
+    if njit is not None and B.device.type == "cpu":
         W, solved = torch.empty(B.shape, dtype=B.dtype).copy_(guess), torch.zeros(len(B), dtype=torch.bool)
-        arrays = [A.contiguous().numpy() for A in (G, B)] + [W.numpy(), solved.numpy()]
-        in_threads(lambda t, threads: pivot_rows(*arrays, t, threads), float(B.numel() * len(G)))
+        arrays = [A.contiguous().numpy() for A in (G.reshape(-1, *G.shape[-2:]), B)] + [W.numpy(), solved.numpy()]
+        in_threads(lambda t, threads: pivot_rows(*arrays, t, threads), float(B.numel() * B.shape[1]))
     else:
         W, solved = block_pivoting(G, B, guess)
     if not solved.all():
@@ -462,6 +466,39 @@ def convex_bound(
         return terms._replace(u=zero, l1=terms.l1 + here.q)
     return terms._replace(v=zero, l1=terms.l1 - here.p) if terms.beta > 2 else terms
 
+# %% ../nbs/06b_weights.ipynb #96184452
+def full_step(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4)
+    here: Place,  # where each row stands, in the units of (4)
+) -> tuple[Tensor, Tensor]:  # (b,k) weights, and (b,) which rows moved
+    "Take the whole Newton step on (4) itself over the positive weights, in the rows where it leads near a minimum."
+    free, A = here.w > 0, hessian(topics, here.x, terms)
+    A.diagonal(dim1=1, dim2=2).mul_(1 + 1e-7)
+    A = torch.where(free[:, :, None] & free[:, None], A, torch.eye(free.shape[1], dtype=A.dtype, device=A.device))
+    L, failed = torch.linalg.cholesky_ex(A)
+    d = torch.cholesky_solve(((here.p - here.cost) * free)[..., None], L)[..., 0]
+    new = (here.w + d).clamp_min(0)
+    good = (failed == 0) & (look(topics, terms, new).far < here.far / 2)
+    return torch.where(good[:, None], new, here.w), good
+
+# %% ../nbs/06b_weights.ipynb #1778a4fa
+def next_weights(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4)
+    here: Place,  # where each row stands, in the units of (4)
+) -> tuple[Tensor, Tensor]:  # (b,k) weights, and (b,) which rows moved
+    "Take a whole step on (4) where it is not convex but its minimum near, and a step on the bound elsewhere."
+    w, moved = here.w.clone(), torch.zeros_like(here.far, dtype=torch.bool)
+    near = (here.far < 0.1) & (not 1 <= terms.beta <= 2)
+    if near.any():
+        w[near], moved[near] = full_step(*(of_rows(near, a) for a in (topics, terms, here)))
+    rest = ~moved
+    if rest.any():
+        topics, terms, here = (of_rows(rest, a) for a in (topics, terms, here))
+        w[rest], moved[rest] = newton_step(topics, convex_bound(terms, here), here)
+    return w, moved
+
 # %% ../nbs/06b_weights.ipynb #3555a7fe
 def newton_rows(
     topics: Tensor,  # (b,L,k) float64, at the entries of each row, or (1,L,k) for all rows
@@ -483,7 +520,7 @@ def newton_rows(
         if not more.any():
             break
         topics, terms, here, todo = (of_rows(more, a) for a in (topics, terms, here, todo))
-        w, moved = newton_step(topics, convex_bound(terms, here), here)
+        w, moved = next_weights(topics, terms, here)
         W[todo], far = w, here.far
     return torch.where(W.amax(1, keepdim=True) > nothing, W, 0.0) * size
 
@@ -494,19 +531,24 @@ def row_blocks(
     l1: Tensor,  # (k,) weights of the sum of W
     l2: Tensor,  # (k,) weights of half the sum of squares of W
     beta: float,  # any number but 2
-    size: int = 1 << 20,  # entries at a time
+    size: int = 1 << 18,  # entries at a time
 ):  # yields (b,) rows, their topics and their terms
     "Go over the rows of `V` in blocks, as problems (4) in the units of the data."
     k, prices, zero = Ht.shape[1], (l1[None], l2[None]), Ht.new_zeros(1, 1)
-    for at, block in V.blocks(1 << 14 if beta == 1 or V.observed_only else max(1, size // V.shape[1])):
-        if beta != 1 and not block.observed_only:
-            rows = torch.arange(at.start, at.stop, device=Ht.device)
-            yield rows, Ht[None], Terms(block.to_dense().double(), block.observed().double(), zero, *prices, beta)
+    step = max(1, size // V.shape[1])
+    for at, block in V.blocks(1 << 14 if beta == 1 or V.observed_only else step):
+        part = block.to_csr() if beta == 1 or block.observed_only else None
+        if not block.observed_only and (part is None or 2 * len(part.values) > len(Ht) * block.shape[0]):
+            for inner, some in block.blocks(step):
+                rows = torch.arange(at.start + inner.start, at.start + inner.stop, device=Ht.device)
+                u, price = some.observed().double(), prices[0]
+                if beta == 1:  # all words push, and their sum is known
+                    u, price = zero, u @ Ht + price
+                yield rows, Ht[None], Terms(some.to_dense().double(), u, zero, price, prices[1], beta)
             continue
-        part = block.to_csr()
         for rows, columns, v, marks in padded_rows(part, k):
             topics, u, price = Ht[columns], marks.double(), prices[0]
-            if beta == 1:  # all words push, and their sum is known
+            if beta == 1:
                 u, s = zero, observed_total(1.0, topics, marks, part)
                 price = torch.maximum(s, per_topic(topics, (v > 0).double())) + price
             yield rows + at.start, topics, Terms(v, u, zero, price, prices[1], beta)

@@ -1,0 +1,67 @@
+"""Weights of rows: compiled loops and PyTorch, crowded and sparse blocks, whole steps and none, all lead to the same"""
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch.testing import assert_close
+
+from nmf_nb import weights
+from nmf_nb.linalg import data_matrix
+from nmf_nb.weights import nnls, solve_rows
+
+
+def problem(seed, density):
+    rng = np.random.default_rng(seed)
+    n, m, k = rng.integers(1, 40), rng.integers(1, 40), rng.integers(1, 8)
+    X = rng.gamma(0.5, 1, (n, m)) * (rng.random((n, m)) < density) * 10.0 ** rng.integers(-3, 4, (n, 1))
+    return X, torch.from_numpy(rng.gamma(0.3, 1, (k, m)) * 10.0 ** rng.integers(-3, 4, (k, 1)))
+
+
+def scores(X, W, H):
+    "The Kullback-Leibler divergence of each row, but for what the data alone decides"
+    x = (W @ H).numpy()
+    return x.sum(1) - np.where(X > 0, X * np.log(np.where(X > 0, np.maximum(x, 1e-300), 1)), 0).sum(1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_gram_matrix_for_each_row(seed):
+    "Both ways to solve many small problems of least squares"
+    rng = np.random.default_rng(seed)
+    A, B = torch.from_numpy(rng.random((20, 30, 6))), torch.from_numpy(rng.standard_normal((20, 6)))
+    found = nnls(A.mT @ A, B)
+    with patch.object(weights, "njit", None):
+        assert_close(nnls(A.mT @ A, B), found)
+    assert_close(torch.cat([nnls(a.mT @ a, b[None]) for a, b in zip(A, B)]), found)
+
+
+@pytest.mark.parametrize("density", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_loops_and_pytorch(seed, density):
+    "Also with entries enough for blocks of whole rows, and held either way"
+    X, H = problem(seed, density)
+    found = solve_rows(data_matrix(X, "cpu"), H, 1)
+    best = scores(X, found, H)
+    for data in (X, sp.csr_array(X)):
+        for loops in (weights.njit, None):
+            with patch.object(weights, "njit", loops):
+                W = solve_rows(data_matrix(data, "cpu"), H, 1)
+            np.testing.assert_allclose(scores(X, W, H), best, rtol=1e-10, atol=1e-10 * X.sum(1).max())
+
+
+@pytest.mark.parametrize("beta", [-1, 0, 0.5, 2.5, 3])
+def test_whole_steps_lead_to_the_same_minimum(beta):
+    "They save time alone"
+    rng = np.random.default_rng(0)
+    X = (rng.gamma(0.5, 1, (40, 4)) @ rng.gamma(0.5, 1, (4, 30)) + 1e-3) * rng.gamma(5, 0.2, (40, 30))
+    V, H = data_matrix(X, "cpu"), torch.from_numpy(rng.gamma(0.5, 1, (4, 30)))
+    found = solve_rows(V, H, beta)
+
+    def no_step(topics, terms, here):
+        return here.w, torch.zeros_like(here.far, dtype=torch.bool)
+
+    with patch.object(weights, "full_step", no_step):
+        W = solve_rows(V, H, beta)
+    assert_close(W / W.amax(1, keepdim=True), found / W.amax(1, keepdim=True), rtol=1e-6, atol=1e-7)
