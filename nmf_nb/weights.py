@@ -20,8 +20,9 @@ from .train import of_members
 __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_rows', 'active_set', 'nnls', 'solve_rows_nnls',
            'observed_total', 'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian',
            'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
-           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'newton_rows', 'row_blocks',
-           'in_word_units', 'solve_rows_newton', 'solve_rows']
+           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'pull_in_loop', 'quadratic_in_loop',
+           'length_in_loop', 'newton_in_loop', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
+           'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -114,29 +115,37 @@ def pivot_rows(
     "Exchange all the entries of each row that break (1), until none does or the row gives up."
     n, k = B.shape
     L, w, g, sizes = np.empty((k, k)), np.empty(k), np.empty(k), np.empty(k)
+    which, free, wrong = np.empty(k, np.int64), np.empty(k, np.bool_), np.empty(k, np.bool_)
     for i in range(first, n, step):
-        A = G[i % len(G)]
-        if i == first or len(G) > 1:
-            for j in range(k):
-                sizes[j] = A[j].max()
-        free, eps, fewest, lives = W[i] > 0, 1e-12 * np.abs(B[i]).max(), k + 1, 3
+        A, b, x, largest, fewest, lives = G[i % len(G)], B[i], W[i], 0.0, k + 1, 3
+        for j in range(k):
+            free[j], largest, sizes[j] = x[j] > 0, max(largest, abs(b[j])), A[j, 0]
+            for q in range(1, k):
+                sizes[j] = max(sizes[j], A[j, q])
         while lives:
-            which = np.nonzero(free)[0]
-            if not solve_set(A, B[i], which, L, w):
+            s, count = 0, 0
+            for j in range(k):
+                if free[j]:
+                    which[s] = j
+                    s += 1
+            if not solve_set(A, b, which[:s], L, w):
                 break
-            W[i], g[:] = 0.0, -B[i]
-            for p in range(len(which)):
-                j = which[p]
-                W[i, j] = w[p]
-                g += w[p] * A[j]
-            wrong = np.where(free, W[i] * sizes < -eps, g < -eps)
-            count = wrong.sum()
+            for j in range(k):
+                x[j], g[j] = 0.0, -b[j]
+            for p in range(s):
+                row, x[which[p]] = A[which[p]], w[p]
+                for q in range(k):
+                    g[q] += w[p] * row[q]
+            for j in range(k):
+                wrong[j] = (x[j] * sizes[j] if free[j] else g[j]) < -1e-12 * largest
+                count += wrong[j]
             if count == 0:
                 solved[i] = True
                 break
             lives = 3 if count < fewest else lives - 1
             fewest = min(count, fewest)
-            free ^= wrong
+            for j in range(k):
+                free[j] = free[j] != wrong[j]
 
 # %% ../nbs/06b_weights.ipynb #1ef59d79
 def active_set(
@@ -353,7 +362,7 @@ def newton_direction(
     A.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
     B = (A @ (w / d)[..., None])[..., 0] - d * g
     A.diagonal(dim1=1, dim2=2).add_(1e-100)
-    return d * nnls(A, B, w / d) - w
+    return d * nnls(A, B, torch.where(B > 0, w / d, 0.0)) - w
 
 # %% ../nbs/06b_weights.ipynb #2f734c14
 class Line(NamedTuple):
@@ -499,12 +508,133 @@ def next_weights(
         w[rest], moved[rest] = newton_step(topics, convex_bound(terms, here), here)
     return w, moved
 
+# %% ../nbs/06b_weights.ipynb #99502624
+@compiled
+def pull_in_loop(
+    F: np.ndarray,  # (L,k) float64, topics at the words of a row
+    v: np.ndarray,  # (L,) float64, its entries
+    w: np.ndarray,  # (k,) float64, its weights
+    x: np.ndarray,  # (L,) `H^T w` is written to it
+    p: np.ndarray,  # (k,) the pull is written to it
+    A: np.ndarray,  # (k,k) the second derivatives are written to its lower triangle
+) -> None:
+    "Find pull and second derivatives of (4) for `beta=1`."
+    k = len(w)
+    for j in range(k):
+        p[j] = 0.0
+        for i in range(j + 1):
+            A[j, i] = 0.0
+    for e in range(len(v)):
+        f, total = F[e], 0.0
+        for j in range(k):
+            total += f[j] * w[j]
+        x[e] = total
+        if v[e] > 0:
+            z = v[e] / total
+            for j in range(k):
+                p[j] += z * f[j]
+                if f[j] > 0:
+                    row, a = A[j], z / total * f[j]
+                    for i in range(j + 1):
+                        row[i] += a * f[i]
+
+# %% ../nbs/06b_weights.ipynb #b7633792
+@compiled
+def quadratic_in_loop(A, w, p, cost, ridge, S, b, y):
+    "Write the problem of least squares in `newton_direction` for one row to `S` and `b`, and a guess to `y`."
+    k = len(w)
+    for j in range(k):
+        size = p[j] + cost[j]
+        b[j], y[j] = (p[j] - cost[j]) / size, w[j] * size
+    for j in range(k):
+        row, now, size, total = A[j], S[j], p[j] + cost[j], 0.0
+        for i in range(j + 1):
+            now[i] = row[i] / (size * (p[i] + cost[i]))
+        now[j] *= 1 + ridge
+        for i in range(j):
+            S[i, j] = now[i]
+            total += now[i] * y[i]
+            b[i] += now[i] * y[j]
+        b[j] += total + now[j] * y[j]
+        now[j] += 1e-100
+    for j in range(k):
+        if b[j] <= 0:
+            y[j] = 0.0
+
+# %% ../nbs/06b_weights.ipynb #b051916e
+@compiled
+def length_in_loop(F, v, x, dx, w, d, l1, l2, most, keeps):
+    "Return the length of `step_lengths` for one row; `H^T d` is written to `dx`."
+    c = 1.0
+    for e in range(len(v)):
+        f, total = F[e], 0.0
+        for j in range(len(d)):
+            total += f[j] * d[j]
+        dx[e] = total
+        if v[e] > 0 and -total * c > (1 - keeps) * x[e]:
+            c = (1 - keeps) * x[e] / -total
+    for _ in range(30):
+        slope = 0.0
+        for j in range(len(d)):
+            slope += d[j] * (l1[j] + l2[j] * (w[j] + c * d[j]))
+        for e in range(len(v)):
+            slope -= v[e] * dx[e] / (x[e] + c * dx[e]) if v[e] > 0 else 0.0
+        if slope <= most:
+            return c
+        c /= 2
+    return 0.0
+
+# %% ../nbs/06b_weights.ipynb #4e10d5c2
+@compiled
+def newton_in_loop(topics, v, l1, l2, W, solved, t, threads):
+    "Solve every `threads`-th row for `beta=1` by Newton steps: `topics` is (b,L,k), `W` (b,k) the guess and the result."
+    (n, L, k), done = topics.shape, np.zeros(1, np.bool_)
+    x, dx, p, A, cost = np.empty(L), np.empty(L), np.empty(k), np.empty((k, k)), np.empty(k)
+    S, B, y, d = np.empty((1, k, k)), np.empty((1, k)), np.empty((1, k)), np.empty(k)
+    for i in range(t, n, threads):
+        F, w, price, bend, before = topics[i], W[i], l1[i % len(l1)], l2[i % len(l2)], np.inf
+        for _ in range(30):
+            pull_in_loop(F, v[i], w, x, p, A)
+            far, top, heavy, total, forces = 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(k):
+                cost[j] = price[j] + bend[j] * w[j]
+                top, heavy = max(top, w[j]), max(heavy, w[j] * cost[j])
+                total, forces = total + w[j] * cost[j], forces + p[j] + cost[j]
+                if not cost[j] > 0:
+                    forces = np.inf
+            if not (top > 1e-30 and heavy > 1e-300 and forces < np.inf):
+                break
+            for j in range(k):
+                share = np.sqrt(max(w[j] / top, w[j] * cost[j] / heavy))
+                far = max(far, abs(min(share, (cost[j] - p[j]) / cost[j])))
+            solved[i] = far <= 1e-13 or (far <= 1e-10 and far >= before / 2)
+            if solved[i]:
+                break
+            quadratic_in_loop(A, w, p, cost, 1e-6, S[0], B[0], y[0])
+            done[0] = False
+            pivot_rows(S, B, y, done, 0, 1)
+            if not done[0]:
+                break
+            before, most, rounding = far, 0.0, 0.0
+            for j in range(k):
+                d[j] = max(y[0, j], 0.0) / (p[j] + cost[j]) - w[j]
+                most += (cost[j] - p[j]) * d[j]
+                rounding += (cost[j] + p[j]) * abs(d[j])
+            keeps = min(max(far * far, 1e-10), 0.1)
+            c = length_in_loop(F, v[i], x, dx, w, d, price, bend, 0.5 * abs(most) + 1e-13 * rounding, keeps)
+            if c == 0:
+                break
+            for j in range(k):
+                new = w[j] + c * d[j]
+                w[j] = max(new, 1e-28 * min(top, total / (p[j] + cost[j]))) if new > 0 else 0.0
+
 # %% ../nbs/06b_weights.ipynb #3555a7fe
 def newton_rows(
     topics: Tensor,  # (b,L,k) float64, at the entries of each row, or (1,L,k) for all rows
     terms: Terms,  # of equation (4), float64, in the units of the data; `floor` counts for beta below 1
     guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
-    rounds: int = 1000,  # of Newton's method, at most
+    rounds: int = 1000,  # of Newton's method, at most, after those of compiled loops
+    loops: bool = njit is not None,  # compiled loops for beta of 1 on a CPU, rather than PyTorch alone
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = row_sizes(topics, terms)[:, None]
@@ -514,6 +644,11 @@ def newton_rows(
     terms = in_row_units(terms, size)
     far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if terms.beta < 2 else 1e-12
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
+    if loops and terms.beta == 1 and len(topics) > 1 and w.device.type == "cpu" and not terms.u.any():
+        arrays = [A.contiguous().numpy() for A in (topics, terms.v, terms.l1, terms.l2, W, ~moved)]
+        in_threads(lambda t, threads: newton_in_loop(*arrays, t, threads), 3.0 * topics.numel() * w.shape[1])
+        moved = ~torch.from_numpy(arrays[-1])
+        w = W.clone()
     for _ in range(rounds):
         here = look(topics, terms, w)
         more = moved & (here.far > 1e-13) & ((here.far > 1e-10) | (here.far < far / 2)) & (w.amax(1) > nothing)

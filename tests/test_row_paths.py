@@ -1,5 +1,6 @@
 """Weights of rows: compiled loops and PyTorch, crowded and sparse blocks, whole steps and none, all lead to the same"""
 
+from functools import partial
 from unittest.mock import patch
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 
 from nmf_nb import weights
 from nmf_nb.linalg import data_matrix
-from nmf_nb.weights import nnls, solve_rows
+from nmf_nb.weights import Terms, newton_rows, nnls, solve_rows
 
 
 def problem(seed, density):
@@ -45,10 +46,29 @@ def test_loops_and_pytorch(seed, density):
     found = solve_rows(data_matrix(X, "cpu"), H, 1)
     best = scores(X, found, H)
     for data in (X, sp.csr_array(X)):
-        for loops in (weights.njit, None):
-            with patch.object(weights, "njit", loops):
+        for loops in (True, False):
+            with patch.object(weights, "newton_rows", partial(newton_rows, loops=loops)):
                 W = solve_rows(data_matrix(data, "cpu"), H, 1)
             np.testing.assert_allclose(scores(X, W, H), best, rtol=1e-10, atol=1e-10 * X.sum(1).max())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_newton_rows_in_loops(seed):
+    "With penalties, words that no topic has, empty rows, faint topics, and any number of threads"
+    rng = np.random.default_rng(seed)
+    b, L, k = rng.integers(2, 40), rng.integers(8, 30), rng.integers(1, 8)
+    topics = rng.random((b, L, k)) ** (1 + rng.integers(0, 30) * rng.random(k))
+    v = rng.poisson(1.0, (b, L)) * (topics.max(2) > 1e-6) * (rng.random((b, 1)) < 0.9)
+    l1, l2 = topics.sum(1) + rng.random(), np.full((1, k), rng.integers(0, 2) * rng.random())
+    topics, v, l1, l2 = (torch.from_numpy(np.asarray(a, float)) for a in (topics, v, l1, l2))
+    zero = torch.zeros(1, 1).double()
+    terms = Terms(v, zero, zero, l1, l2, 1)
+    plain = newton_rows(topics, terms, loops=False)
+    for guess in (None, torch.from_numpy(rng.random((b, k)))):
+        found = newton_rows(topics, terms, guess)
+        assert_close(found, plain, rtol=1e-6, atol=1e-9)
+        with patch.object(weights, "in_threads", lambda f, work: [f(t, 3) for t in range(3)]):
+            assert newton_rows(topics, terms, guess).equal(found)
 
 
 @pytest.mark.parametrize("beta", [-1, 0, 0.5, 2.5, 3])
