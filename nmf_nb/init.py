@@ -14,8 +14,8 @@ from .linalg import DataMatrix, filled, gram
 from .state import State
 
 # %% auto #0
-__all__ = ['half_normal', 'half_normal_start', 'weights_for', 'random_starts', 'random_start', 'randomised_svd', 'halves',
-           'completed', 'zeros_filled', 'nndsvd']
+__all__ = ['half_normal', 'half_normal_start', 'weights_for', 'random_starts', 'random_start', 'svd_within', 'randomised_svd',
+           'halves', 'completed', 'zeros_filled', 'nndsvd']
 
 # %% ../nbs/02_init.ipynb #76d9401d
 def half_normal(
@@ -76,6 +76,19 @@ def random_start(
     W, H, _ = random_starts(V, k, 1, seed, row_weight)
     return State(W[0], H[0])
 
+# %% ../nbs/02_init.ipynb #a500d123
+def svd_within(
+    V: DataMatrix,  # (n,m) data
+    Q: Tensor,  # (n,r) orthonormal columns, r at least k
+    k: int,  # singular values
+) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
+    "Return the largest singular values of `Q Q^T V` and their vectors."
+    B = V.T @ Q
+    squares, vectors = torch.linalg.eigh(gram(B.mT))
+    sigma, vectors = squares.flip(0)[:k].clamp_min(0).sqrt(), vectors.flip(1)[:, :k]
+    Yt = (vectors / sigma.clamp_min(1e-30)).mT.to(V.dtype) @ B.mT
+    return Q @ vectors.to(V.dtype), sigma.to(V.dtype), Yt
+
 # %% ../nbs/02_init.ipynb #00316b54
 def randomised_svd(
     V: DataMatrix,  # (n,m) data
@@ -92,19 +105,17 @@ def randomised_svd(
         s = row_weight.sqrt().to(V.dtype)
         V = V.scaled(s)
     V = filled(V, mean * s[:, None], torch.ones_like(s[:1]).expand(1, m))  # missing entries stand at the mean
-    rng, r = torch.Generator().manual_seed(seed), k + spare
-    if min(n, m) <= 3 * r:  # as many random vectors as V has columns or rows: nothing is left out
-        r, rounds = min(n, m), 0
-    Q = V @ torch.randn(m, r, generator=rng).to(V.device, V.dtype)
+    if min(n, m) <= 3 * (k + spare) and n * m <= 1 << 22:  # nothing need be left out
+        identity = torch.eye(min(n, m), dtype=V.dtype, device=V.device)
+        if n <= m:
+            return svd_within(V, identity, k)
+        Y, sigma, Ut = svd_within(V.T, identity, k)
+        return Ut.mT.contiguous(), sigma, Y.mT.contiguous()
+    rng = torch.Generator().manual_seed(seed)
+    Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
     for _ in range(rounds):
         Q = V @ (V.T @ torch.linalg.qr(Q)[0])
-    Q = torch.linalg.qr(Q)[0]
-    B = V.T @ Q  # V is nearly Q B^T
-    squares, vectors = torch.linalg.eigh(gram(B.mT))
-    sigma = squares.flip(0)[:k].clamp_min(0).sqrt()
-    vectors = vectors.flip(1)[:, :k]
-    Yt = (vectors / sigma.clamp_min(1e-30)).mT.to(V.dtype) @ B.mT
-    return Q @ vectors.to(V.dtype), sigma.to(V.dtype), Yt
+    return svd_within(V, torch.linalg.qr(Q)[0], k)
 
 # %% ../nbs/02_init.ipynb #6d1b2741
 def halves(
