@@ -424,7 +424,8 @@ class SmallStep:
     ) -> tuple:  # what `small_steps` sees of it
         "Return the data both ways; the last one is kept."
         if self.V is not V:
-            self.V, self.data = V, (V.V.contiguous().numpy(), V.V.mT.contiguous().numpy(), float(V.square_norm()))
+            A = V.V.double()
+            self.V, self.data = V, (A.contiguous().numpy(), A.mT.contiguous().numpy(), float(V.square_norm()))
         return self.data
 
     def several(
@@ -434,16 +435,17 @@ class SmallStep:
         count: int,  # steps, 1 or more
     ) -> State:
         "Take several steps."
-        m, k, number = state.memory, state.H.shape[0], np.float32 if V.dtype is torch.float32 else np.float64
+        m, k = state.memory, state.H.shape[0]
         (on_W, size), (on_H, other) = (in_fours(np.arange(first, k), k) for first in (0, self.fixed))
         size, (l1_W, l2_W, l1_H, l2_H) = max(size, other), map(float, self.penalty)
-        prices = (np.full(1, l1_W, number), l2_W), (np.full(1, l1_H, number), l2_H)
-        factors = tuple(np.pad(A.numpy(), ((0, 0), (0, size - k))) for A in (m.W, m.W_ahead, m.H.mT, state.H.mT))
+        prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
+        factors = (A.double().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT))
+        factors = tuple(np.pad(A, ((0, 0), (0, size - k))) for A in factors)
         numbers = float(m.objective), float(m.beta), float(m.limit)
         factors, numbers = small_steps(
             self.read(V), factors, numbers, (on_W, on_H), self.fixed, prices, self.divisor, count
         )
-        W, W_ahead, Ht, Ht_ahead = (torch.from_numpy(A[:, :k].copy()) for A in factors)
+        W, W_ahead, Ht, Ht_ahead = (torch.tensor(A[:, :k], dtype=V.dtype) for A in factors)
         scalars = torch.tensor(numbers, dtype=torch.float64).unbind()
         return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *scalars))
 

@@ -106,11 +106,10 @@ def randomised_svd(
         V = V.scaled(s)
     V = filled(V, mean * s[:, None], torch.ones_like(s[:1]).expand(1, m))  # missing entries stand at the mean
     if min(n, m) <= 3 * (k + spare) and n * m <= 1 << 22:  # nothing need be left out
-        identity = torch.eye(min(n, m), dtype=V.dtype, device=V.device)
-        if n <= m:
-            return svd_within(V, identity, k)
-        Y, sigma, Ut = svd_within(V.T, identity, k)
-        return Ut.mT.contiguous(), sigma, Y.mT.contiguous()
+        A, identity = V.to(torch.float64), torch.eye(min(n, m), dtype=torch.float64, device=V.device)
+        first, sigma, second = svd_within(A if n <= m else A.T, identity, k)
+        U, Yt = (first, second) if n <= m else (second.mT, first.mT)
+        return U.to(V.dtype).contiguous(), sigma.to(V.dtype), Yt.to(V.dtype).contiguous()
     rng = torch.Generator().manual_seed(seed)
     Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
     for _ in range(rounds):

@@ -548,7 +548,7 @@ for name, model in kinds.items():
     child = os.fork()
     if not child:
         os._exit(0 if again(name) < 1e-6 and torch.get_num_threads() == 1 else 3)
-    print(name, wait(child), torch.get_num_threads())
+    print(name, wait(child), torch.get_num_threads(), flush=True)  # or a child would print it once more
 V, model = data_matrix(X, "cpu"), kinds["NMF"]
 begin = random_start(V, 8)
 doors = {
@@ -565,7 +565,7 @@ for name, door in doors.items():
     if not child:
         torch.set_num_threads(2)  # which it does not have
         os._exit(0 if door() < 1e-6 and torch.get_num_threads() == 1 else 3)
-    print("told to use two:", name, wait(child), torch.get_num_threads())
+    print("told to use two:", name, wait(child), torch.get_num_threads(), flush=True)
 child = os.fork()  # a pool, in a child of its own so that it cannot hang us
 if not child:
     with multiprocessing.get_context("fork").Pool(2) as pool:
