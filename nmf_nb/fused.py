@@ -440,11 +440,9 @@ class SmallStep:
         size, (l1_W, l2_W, l1_H, l2_H) = max(size, other), map(float, self.penalty)
         prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
         factors = (A.double().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT))
-        factors = tuple(np.pad(A, ((0, 0), (0, size - k))) for A in factors)
-        numbers = float(m.objective), float(m.beta), float(m.limit)
-        factors, numbers = small_steps(
-            self.read(V), factors, numbers, (on_W, on_H), self.fixed, prices, self.divisor, count
-        )
+        given = tuple(np.pad(A, ((0, 0), (0, size - k))) for A in factors), tuple(map(float, m[3:]))
+        options = (on_W, on_H), self.fixed, prices, self.divisor, count
+        factors, numbers = small_steps(self.read(V), *given, *options)
         W, W_ahead, Ht, Ht_ahead = (torch.tensor(A[:, :k], dtype=V.dtype) for A in factors)
         scalars = torch.tensor(numbers, dtype=torch.float64).unbind()
         return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *scalars))
