@@ -999,6 +999,13 @@ class LowRankPlus(DataMatrix):
         "Return the product of the transpose with `C`."
         return self.S.T @ C + self.H.mT @ (self.W.mT @ C)
 
+    def to(
+        self,
+        dtype: torch.dtype,  # torch.float32 or torch.float64
+    ) -> LowRankPlus:
+        "Return the matrix in another number type."
+        return LowRankPlus(self.S.to(dtype), self.W.to(dtype), self.H.to(dtype))
+
     def square_norm(self) -> Tensor:  # (...) float64
         "Return the sum of the squared entries."
         cross = inner(self.S @ self.H.mT, self.W)

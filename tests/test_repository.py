@@ -40,7 +40,8 @@ def module_of(path):
 
 
 def text_files(folder, *patterns):
-    return {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for g in patterns for p in folder.glob(g)}
+    found = (p for g in patterns for p in folder.glob(g) if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in found}
 
 
 def readme_pictures(folder):
