@@ -19,9 +19,9 @@ from .linalg import DataMatrix, DenseMatrix, SparseMatrix
 from .state import State
 
 # %% auto #0
-__all__ = ['TILE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
-           'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tile', 'add_gram', 'half_of_dense', 'price_of',
-           'small_steps', 'SmallStep']
+__all__ = ['TILE', 'WIDE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
+           'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram', 'half_of_dense', 'price_of',
+           'wider', 'small_steps', 'SmallStep']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
@@ -262,18 +262,22 @@ def fused_half_step(
     return new.mT, ahead.mT, torch.tensor(dots.sum())
 
 # %% ../nbs/05d_fused.ipynb #f6cb2f00
+WIDE = 4 * TILE  # columns
+
+
 @compiled
-def product_tile(
+def product_tiles(
     V: np.ndarray,  # (n,p) data
-    W: np.ndarray,  # (n,k) weights, k a multiple of 4
+    W: np.ndarray,  # (n,k) weights, k at least q
     at: int,  # the first column
-    size: int,  # columns, 1 to TILE
-    b: np.ndarray,  # (k,TILE) columns of W^T V, is written to
+    size: int,  # columns, 1 to WIDE
+    q: int,  # columns of W that count
+    b: np.ndarray,  # (k,WIDE), of which (q,size) are written to: columns of W^T V
 ) -> None:
     "Multiply some columns of dense data from the left."
-    n, k = W.shape
-    r0, r1, r2, r3 = np.empty(TILE, b.dtype), np.empty(TILE, b.dtype), np.empty(TILE, b.dtype), np.empty(TILE, b.dtype)
-    for j in range(0, k, 4):
+    n = V.shape[0]
+    for j in range(0, q - 3, 4):
+        r0, r1, r2, r3 = b[j][:size], b[j + 1][:size], b[j + 2][:size], b[j + 3][:size]
         r0[:], r1[:], r2[:], r3[:] = 0, 0, 0, 0
         for i in range(0, n - 3, 4):
             a0, b0, c0, d0 = W[i, j], W[i, j + 1], W[i, j + 2], W[i, j + 3]
@@ -293,8 +297,18 @@ def product_tile(
                 r1[c] += W[i, j + 1] * v0[c]
                 r2[c] += W[i, j + 2] * v0[c]
                 r3[c] += W[i, j + 3] * v0[c]
-        for c in range(TILE):
-            b[j, c], b[j + 1, c], b[j + 2, c], b[j + 3, c] = r0[c], r1[c], r2[c], r3[c]
+    for j in range(q - q % 4, q):
+        r0 = b[j][:size]
+        r0[:] = 0
+        for i in range(0, n - 3, 4):
+            a0, a1, a2, a3 = W[i, j], W[i + 1, j], W[i + 2, j], W[i + 3, j]
+            v0, v1, v2, v3 = (V[i][at:], V[i + 1][at:], V[i + 2][at:], V[i + 3][at:])
+            for c in range(size):
+                r0[c] += a0 * v0[c] + a1 * v1[c] + a2 * v2[c] + a3 * v3[c]
+        for i in range(n - n % 4, n):
+            v0 = V[i][at:]
+            for c in range(size):
+                r0[c] += W[i, j] * v0[c]
 
 # %% ../nbs/05d_fused.ipynb #56f7d7ef
 @compiled
@@ -329,6 +343,7 @@ def half_of_dense(
     start: np.ndarray,  # (p,k) where the sweep begins, 0 or more
     old: np.ndarray,  # (p,k) where the sweep before came to
     order: np.ndarray,  # from `in_fours`
+    q: int,  # components that are no padding
     fixed: int,  # the first rows of H, which stay
     prices: tuple,  # l1 (1,) and l2, 0 or more
     beta: float,  # how far to go on
@@ -337,15 +352,17 @@ def half_of_dense(
 ) -> float:  # <B, new>
     "Take a half step with dense data, all its tiles."
     (p, k), dot, (S, inverse) = start.shape, 0.0, divided(G, prices[1], len(G), start)
-    room = np.zeros((3, k, TILE + 8), start.dtype)
-    b, h, u = room[0], room[1], room[2]
+    room, b = np.zeros((2, k, TILE + 8), start.dtype), np.zeros((k, WIDE + 8), start.dtype)
+    h, u = room[0], room[1]
     for at in range(0, p, TILE):
-        size = min(TILE, p - at)
-        product_tile(V, W, at, size, b)
+        size, inner = min(TILE, p - at), at % WIDE
+        if inner == 0:
+            product_tiles(V, W, at, min(WIDE, p - at), q, b)
         for i in range(size):
             for j in range(k):
                 h[j, i] = start[at + i, j]
-        dot += finish_tile(b, h, u, S, inverse, order, fixed, prices[0], beta, old, new, ahead, at, size, True)
+        tile = b[:, inner:]
+        dot += finish_tile(tile, h, u, S, inverse, order, fixed, prices[0], beta, old, new, ahead, at, size, True)
     return dot
 
 # %% ../nbs/05d_fused.ipynb #31ce1400
@@ -361,13 +378,28 @@ def price_of(
             total += l1 * a + 0.5 * l2 * np.float64(a) * np.float64(a)
     return total
 
+# %% ../nbs/05d_fused.ipynb #7c1e0b52
+@compiled
+def wider(
+    A: np.ndarray,  # (p,q) a factor
+    k: int,  # columns of the result, q or more
+    like: np.ndarray,  # whose number type the result takes
+) -> np.ndarray:  # (p,k)
+    "Copy a factor, with zeros beside it."
+    B = np.zeros((A.shape[0], k), like.dtype)
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            B[i, j] = A[i, j]
+    return B
+
 # %% ../nbs/05d_fused.ipynb #59ecb84c
 @compiled
 def small_steps(
     data: tuple,  # V (n,m), V^T (m,n), |V|^2
-    factors: tuple,  # W, W_ahead (n,k), H, H_ahead (m,k), k a multiple of 4; none is written to
+    factors: tuple,  # W, W_ahead (n,q), H, H_ahead (m,q), none is written to
     memory: tuple,  # objective, beta, limit
     orders: tuple,  # for W and for H, from `in_fours`
+    k: int,  # q rounded up, from `in_fours`
     fixed: int,  # the first rows of H, which stay
     prices: tuple,  # l1 (1,) and l2 of W, then of H
     divisor: float,  # of beta after an undone step
@@ -375,18 +407,18 @@ def small_steps(
 ) -> tuple:  # factors and memory after them
     "Take extrapolated steps on small dense data."
     (V, Vt, norm), (f, beta, limit), number = data, memory, data[0].dtype.type
-    W, X, H, Y = factors[0].copy(), factors[1].copy(), factors[2].copy(), factors[3].copy()
+    W, X, H, Y = wider(factors[0], k, V), wider(factors[1], k, V), wider(factors[2], k, V), wider(factors[3], k, V)
     W1, X1, H1, Y1 = np.empty_like(W), np.empty_like(W), np.empty_like(H), np.empty_like(H)
-    G, Q, k = np.empty((W.shape[1], W.shape[1])), np.empty((W.shape[1], W.shape[1])), W.shape[1]
+    G, Q, q = np.empty((k, k)), np.empty((k, k)), factors[0].shape[1]
     for _ in range(count):
         add_gram(X, G)
-        half_of_dense(V, X, G, Y, H, orders[1], fixed, prices[1], number(beta), H1, Y1)
+        half_of_dense(V, X, G, Y, H, orders[1], q, fixed, prices[1], number(beta), H1, Y1)
         add_gram(Y1, Q)
-        dot = half_of_dense(Vt, Y1, Q, X, W, orders[0], 0, prices[0], number(beta), W1, X1)
+        dot = half_of_dense(Vt, Y1, Q, X, W, orders[0], q, 0, prices[0], number(beta), W1, X1)
         add_gram(W1, G)
-        for j in range(k):
-            for q in range(k):
-                dot -= 0.5 * G[j, q] * Q[j, q]
+        for j in range(q):
+            for i in range(q):
+                dot -= 0.5 * G[j, i] * Q[j, i]
         new = 0.5 * norm - dot + price_of(W1, prices[0]) + price_of(Y1, prices[1])
         if new <= f + 1e-15 * norm:
             W, W1, X, X1, H, H1, Y, Y1 = W1, W, X1, X, H1, H, Y1, Y
@@ -394,7 +426,7 @@ def small_steps(
         else:
             X[:], H[:], beta, limit = W, Y, beta / divisor, beta
         f = min(new, f) if new == new else new
-    return (W, X, H, Y), (f, beta, limit)
+    return (W[:, :q], X[:, :q], H[:, :q], Y[:, :q]), (f, beta, limit)
 
 # %% ../nbs/05d_fused.ipynb #1c98e848
 class SmallStep:
@@ -437,13 +469,12 @@ class SmallStep:
         "Take several steps."
         m, k = state.memory, state.H.shape[0]
         (on_W, size), (on_H, other) = (in_fours(np.arange(first, k), k) for first in (0, self.fixed))
-        size, (l1_W, l2_W, l1_H, l2_H) = max(size, other), map(float, self.penalty)
+        l1_W, l2_W, l1_H, l2_H = map(float, self.penalty)
         prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
-        factors = (A.double().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT))
-        given = tuple(np.pad(A, ((0, 0), (0, size - k))) for A in factors), tuple(map(float, m[3:]))
-        options = (on_W, on_H), self.fixed, prices, self.divisor, count
+        given = tuple(A.contiguous().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT)), tuple(map(float, m[3:]))
+        options = (on_W, on_H), max(size, other), self.fixed, prices, self.divisor, count
         factors, numbers = small_steps(self.read(V), *given, *options)
-        W, W_ahead, Ht, Ht_ahead = (torch.tensor(A[:, :k], dtype=V.dtype) for A in factors)
+        W, W_ahead, Ht, Ht_ahead = (torch.tensor(A, dtype=V.dtype) for A in factors)
         scalars = torch.tensor(numbers, dtype=torch.float64).unbind()
         return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *scalars))
 
