@@ -268,15 +268,15 @@ WIDE = 4 * TILE  # columns
 @compiled
 def product_tiles(
     V: np.ndarray,  # (n,p) data
-    W: np.ndarray,  # (n,k) weights, k at least q
+    W: np.ndarray,  # (n,k) weights, k a multiple of 4
     at: int,  # the first column
     size: int,  # columns, 1 to WIDE
     q: int,  # columns of W that count
-    b: np.ndarray,  # (k,WIDE), of which (q,size) are written to: columns of W^T V
+    b: np.ndarray,  # (k,WIDE), is written to: columns of W^T V
 ) -> None:
     "Multiply some columns of dense data from the left."
     n = V.shape[0]
-    for j in range(0, q - 3, 4):
+    for j in range(0, q - 1, 4):
         r0, r1, r2, r3 = b[j][:size], b[j + 1][:size], b[j + 2][:size], b[j + 3][:size]
         r0[:], r1[:], r2[:], r3[:] = 0, 0, 0, 0
         for i in range(0, n - 3, 4):
@@ -297,7 +297,7 @@ def product_tiles(
                 r1[c] += W[i, j + 1] * v0[c]
                 r2[c] += W[i, j + 2] * v0[c]
                 r3[c] += W[i, j + 3] * v0[c]
-    for j in range(q - q % 4, q):
+    for j in range(q - 1, q if q % 4 == 1 else 0):
         r0 = b[j][:size]
         r0[:] = 0
         for i in range(0, n - 3, 4):
