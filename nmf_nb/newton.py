@@ -19,7 +19,8 @@ from .state import State
 
 # %% auto #0
 __all__ = ['positive_root', 'newton_weight', 'observed_push', 'pull_and_bend', 'unit_of', 'coordinate_step_H', 'weight_in_loop',
-           'column_in_loop', 'columns_in_loop', 'looped_step_H', 'coordinate_step', 'in_any_order']
+           'column_in_loop', 'write_column', 'columns_of_sparse', 'columns_of_dense', 'looped_step_H',
+           'coordinate_step', 'in_any_order']
 
 # %% ../nbs/05e_newton.ipynb #ab677218
 def positive_root(
@@ -163,35 +164,67 @@ def column_in_loop(f, v, x, a, cost, l2, fixed, eps):
 
 # %% ../nbs/05e_newton.ipynb #0dc05d25
 @compiled
-def columns_in_loop(t, threads, first, rows, values, steps, W, unit, cost, l2, fixed, eps, least, old, H):
-    "Write the moved weights `old` (m,k) of every `threads`-th column to `H`; data as in CSR, or dense where `first` is empty."
-    (m, k), longest, sparse = H.shape, len(W), len(first) > 0
-    if sparse:
-        longest = 1
-        for c in range(m):
-            longest = max(longest, first[c + 1] - first[c])
-    gathered, places = np.empty(k * longest, W.dtype), np.empty(longest, np.int64)
-    entries, model = np.empty(longest, W.dtype), np.empty(longest, W.dtype)
+def write_column(f, v, x, old, new, unit, cost, l2, fixed, eps, least):
+    "Write the moved weights `old` (k,) of one column to `new`; `f` and `v` as above, `x` (L,) is memory."
+    x[:] = 0
+    for j in range(len(old)):
+        a, g = old[j] * unit[j], f[j]
+        new[j] = a
+        for e in range(len(x)):
+            x[e] += a * g[e]
+    column_in_loop(f, v, x, new, cost, l2, fixed, eps)
+    for j in range(len(old)):
+        new[j] = old[j] if j < fixed else new[j] / unit[j] if new[j] > least * unit[j] else 0
+
+# %% ../nbs/05e_newton.ipynb #0dc05d28
+@compiled
+def columns_of_sparse(t, threads, first, rows, values, W, unit, cost, l2, fixed, eps, least, old, H):
+    "Write the moved weights `old` (m,k) of every `threads`-th column of sparse data, as in CSR, to `H`; `W` is (n,k)."
+    (m, k), longest = H.shape, 1
+    for c in range(m):
+        longest = max(longest, first[c + 1] - first[c])
+    gathered, x = np.empty(k * longest, W.dtype), np.empty(longest, W.dtype)
+    entries, places = np.empty(longest, W.dtype), np.empty(longest, np.int64)
     for c in range(t, m, threads):
-        L, begin, end = 0, first[c] if sparse else 0, first[c + 1] if sparse else len(W)
-        for e in range(begin, end):
-            value = values[e] if sparse else values[c * steps[0] + e * steps[1]]
-            if value > 0:
-                entries[L], places[L] = value, rows[e] if sparse else e
+        L, price = 0, cost[c if len(cost) > 1 else 0]
+        for e in range(first[c], first[c + 1]):
+            if values[e] > 0:
+                entries[L], places[L] = values[e], rows[e]
                 L += 1
-        f, x, a = gathered[: k * L].reshape(k, L), model[:L], H[c]
+        f = gathered[: k * L].reshape(k, L)
         for e in range(L):
-            x[e] = 0
-            i = places[e]
+            w = W[places[e]]
             for j in range(k):
-                f[j, e] = W[i, j] / unit[j]
-        for j in range(k):
-            a[j], g = old[c, j] * unit[j], f[j]
-            for e in range(L):
-                x[e] += a[j] * g[e]
-        column_in_loop(f, entries[:L], x, a, cost[c if len(cost) > 1 else 0], l2, fixed, eps)
-        for j in range(k):
-            a[j] = old[c, j] if j < fixed else a[j] / unit[j] if a[j] > least * unit[j] else 0
+                f[j, e] = w[j]
+        write_column(f, entries[:L], x[:L], old[c], H[c], unit, price, l2, fixed, eps, least)
+
+# %% ../nbs/05e_newton.ipynb #0dc05d2a
+@compiled
+def columns_of_dense(t, threads, values, steps, F, unit, cost, l2, fixed, eps, least, old, H):
+    "Do the same for dense data, whose entry (c, e) is `values[c steps[0] + e steps[1]]`; `F` is (k,n), the transposed of W."
+    (m, k), n = H.shape, F.shape[1]
+    gathered, x = np.empty(k * n, F.dtype), np.empty(n, F.dtype)
+    tile, entries, places = np.empty((8, n), F.dtype), np.empty(n, F.dtype), np.empty(n, np.int64)
+    for at in range(8 * t, m, 8 * threads):
+        size = min(8, m - at)
+        for e in range(n):
+            for i in range(size):
+                value = values[(at + i) * steps[0] + e * steps[1]]
+                tile[i, e] = value if value > 0 else 0
+        for c in range(at, at + size):
+            L, v, price = 0, tile[c - at], cost[c if len(cost) > 1 else 0]
+            for e in range(n):
+                entries[L], places[L] = v[e], e
+                L += v[e] > 0
+            if 3 * L > 2 * n:
+                write_column(F, v, x, old[c], H[c], unit, price, l2, fixed, eps, least)
+                continue
+            f = gathered[: k * L].reshape(k, L)
+            for j in range(k):
+                g, w = f[j], F[j]
+                for e in range(L):
+                    g[e] = w[places[e]]
+            write_column(f, entries[:L], x[:L], old[c], H[c], unit, price, l2, fixed, eps, least)
 
 # %% ../nbs/05e_newton.ipynb #921fd0b2
 def looped_step_H(
@@ -209,18 +242,17 @@ def looped_step_H(
         return torch.stack([looped_step_H(*member).mT for member in members]).mT
     T, new, s = V.T, torch.empty_like(H.mT, memory_format=torch.contiguous_format), unit.double()
     if isinstance(T, SparseMatrix):
-        stored = T.V.crow_indices(), T.V.col_indices(), T.values
+        columns, F = columns_of_sparse, W / unit
+        data = [a.numpy() for a in (T.V.crow_indices(), T.V.col_indices(), T.values)]
     else:
-        none, A = torch.empty(0, dtype=torch.int64), T.values
+        columns, F, A = columns_of_dense, (W / unit).mT, T.values
         A = A if A.is_contiguous() or A.mT.is_contiguous() else A.contiguous()
-        stored = none, none, (A if A.is_contiguous() else A.mT).flatten()
-    steps = (0, 0) if isinstance(T, SparseMatrix) else A.stride()
-    arrays = [a.detach().contiguous().numpy() for a in (W, unit, cost.mT / s, l2 / s**2, H.mT, new)]
-    eps, least = np.full(2, EPS, arrays[0].dtype), torch.finfo(H.dtype).tiny ** 0.5
-    stored = *(a.numpy() for a in stored), steps
+        data = (A if A.is_contiguous() else A.mT).flatten().numpy(), A.stride()
+    F, *arrays = [a.detach().contiguous().numpy() for a in (F, unit, cost.mT / s, l2 / s**2, H.mT, new)]
+    eps, least = np.full(1, EPS, F.dtype)[0], torch.finfo(H.dtype).tiny ** 0.5
 
     def part(t, threads):
-        columns_in_loop(t, threads, *stored, *arrays[:4], fixed, eps[0], least, *arrays[4:])
+        columns(t, threads, *data, F, *arrays[:3], fixed, eps, least, *arrays[3:])
 
     in_threads(part, 8.0 * T.values.numel() * len(H))
     return new.mT
