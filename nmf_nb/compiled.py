@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import numpy as np
 import torch
 
 try:
@@ -18,7 +19,7 @@ except ImportError:  # not installed, or not for this version of NumPy
     njit = None
 
 # %% auto #0
-__all__ = ['compiled', 'helpers', 'in_threads']
+__all__ = ['compiled', 'helpers', 'in_threads', 'rows_of_part']
 
 # %% ../nbs/00_compiled.ipynb #b93845be
 def compiled(
@@ -54,3 +55,14 @@ def in_threads(
     f(0, threads)
     for other in others:
         other.result()
+
+# %% ../nbs/00_compiled.ipynb #c17f2c37
+def rows_of_part(
+    n: int,  # rows, 0 or more
+    t: int,  # which part, from 0
+    threads: int,  # parts that there are
+    block: int = 16,  # rows side by side
+) -> np.ndarray:  # int64
+    "Return the rows of one part."
+    rows = np.arange(n)
+    return rows[rows // block % threads == t]

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from .compiled import compiled, in_threads, njit
+from .compiled import compiled, in_threads, njit, rows_of_part
 
 # %% auto #0
 __all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr',
@@ -150,12 +150,11 @@ def add_rows(
     values: np.ndarray,  # (nnz,)
     B: np.ndarray,  # (m,r) row by row in memory
     out: np.ndarray,  # (n,r) is written to
-    first: int,  # the first row
-    step: int,  # from a row to the next
+    rows: np.ndarray,  # int64, rows to do
 ) -> None:
     "Write some rows of `V B`: the sums of the rows of `B` at the stored entries, each times its entry, four at a time."
     r = B.shape[1]
-    for i in range(first, len(out), step):
+    for i in rows:
         e, end, total = crow[i], crow[i + 1], out[i]
         total[:] = 0
         while e + 4 <= end:
@@ -180,7 +179,7 @@ def sparse_times(
         return V @ B
     out, work = B.new_empty(V.shape[0], B.shape[1]), float(V.values().numel() * B.shape[1])
     arrays = [A.numpy() for A in (V.crow_indices(), V.col_indices(), V.values(), B.contiguous(), out)]
-    in_threads(lambda t, threads: add_rows(*arrays, t, threads), work)
+    in_threads(lambda t, threads: add_rows(*arrays, rows_of_part(len(out), t, threads)), work)
     return out
 
 # %% ../nbs/00_linalg.ipynb #8ff3a65f

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled, in_threads, njit
+from .compiled import compiled, in_threads, njit, rows_of_part
 from .divergence import EPS, NO_PENALTY, Penalty
 from .linalg import DataMatrix, DenseMatrix, SparseMatrix, Transposed
 from .state import State
@@ -178,14 +178,14 @@ def write_column(f, v, x, old, new, unit, cost, l2, fixed, eps, least):
 
 # %% ../nbs/05e_newton.ipynb #0dc05d28
 @compiled
-def columns_of_sparse(t, threads, first, rows, values, W, unit, cost, l2, fixed, eps, least, old, H):
-    "Write the moved weights `old` (m,k) of every `threads`-th column of sparse data, as in CSR, to `H`; `W` is (n,k)."
+def columns_of_sparse(which, first, rows, values, W, unit, cost, l2, fixed, eps, least, old, H):
+    "Write the moved weights `old` (m,k) of some columns of sparse data, as in CSR, to `H`; `W` is (n,k)."
     (m, k), longest = H.shape, 1
     for c in range(m):
         longest = max(longest, first[c + 1] - first[c])
     gathered, x = np.empty(k * longest, W.dtype), np.empty(longest, W.dtype)
     entries, places = np.empty(longest, W.dtype), np.empty(longest, np.int64)
-    for c in range(t, m, threads):
+    for c in which:
         L, price = 0, cost[c if len(cost) > 1 else 0]
         for e in range(first[c], first[c + 1]):
             if values[e] > 0:
@@ -200,13 +200,13 @@ def columns_of_sparse(t, threads, first, rows, values, W, unit, cost, l2, fixed,
 
 # %% ../nbs/05e_newton.ipynb #0dc05d2a
 @compiled
-def columns_of_dense(t, threads, values, steps, F, unit, cost, l2, fixed, eps, least, old, H):
+def columns_of_dense(which, values, steps, F, unit, cost, l2, fixed, eps, least, old, H):
     "Do the same for dense data, whose entry (c, e) is `values[c steps[0] + e steps[1]]`; `F` is (k,n), the transposed of W."
-    (m, k), n = H.shape, F.shape[1]
+    k, n = F.shape
     gathered, x = np.empty(k * n, F.dtype), np.empty(n, F.dtype)
     tile, entries, places = np.empty((8, n), F.dtype), np.empty(n, F.dtype), np.empty(n, np.int64)
-    for at in range(8 * t, m, 8 * threads):
-        size = min(8, m - at)
+    for start in range(0, len(which), 8):
+        at, size = which[start], min(8, len(which) - start)
         for e in range(n):
             for i in range(size):
                 value = values[(at + i) * steps[0] + e * steps[1]]
@@ -252,7 +252,7 @@ def looped_step_H(
     eps, least = np.full(1, EPS, F.dtype)[0], torch.finfo(H.dtype).tiny ** 0.5
 
     def part(t, threads):
-        columns(t, threads, *data, F, *arrays[:3], fixed, eps, least, *arrays[3:])
+        columns(rows_of_part(len(new), t, threads), *data, F, *arrays[:3], fixed, eps, least, *arrays[3:])
 
     in_threads(part, 8.0 * T.values.numel() * len(H))
     return new.mT

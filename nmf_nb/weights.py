@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled, in_threads, njit
+from .compiled import compiled, in_threads, njit, rows_of_part
 from .divergence import EPS, check_beta, kkt_violation_H
 from .linalg import DataMatrix, SparseMatrix, gram, one_thread_if_forked, padded_rows
 from .train import of_members
@@ -109,14 +109,13 @@ def pivot_rows(
     B: np.ndarray,  # (n,k) float64
     W: np.ndarray,  # (n,k) float64, the guess: its positive entries are free at first; is written to
     solved: np.ndarray,  # (n,) bool, which rows are solved, is written to
-    first: int,  # the first row
-    step: int,  # from a row to the next
+    rows: np.ndarray,  # int64, rows to do
 ) -> None:
     "Exchange all the entries of each row that break (1), until none does or the row gives up."
-    n, k = B.shape
+    k = B.shape[1]
     L, w, g, sizes = np.empty((k, k)), np.empty(k), np.empty(k), np.empty(k)
     which, free, wrong = np.empty(k, np.int64), np.empty(k, np.bool_), np.empty(k, np.bool_)
-    for i in range(first, n, step):
+    for i in rows:
         A, b, x, largest, fewest, lives = G[i % len(G)], B[i], W[i], 0.0, k + 1, 3
         for j in range(k):
             free[j], largest, sizes[j] = x[j] > 0, max(largest, abs(b[j])), A[j, 0]
@@ -186,7 +185,7 @@ def nnls(
     if njit is not None and B.device.type == "cpu":
         W, solved = torch.empty(B.shape, dtype=B.dtype).copy_(guess), torch.zeros(len(B), dtype=torch.bool)
         arrays = [A.contiguous().numpy() for A in (G.reshape(-1, *G.shape[-2:]), B)] + [W.numpy(), solved.numpy()]
-        in_threads(lambda t, threads: pivot_rows(*arrays, t, threads), float(B.numel() * B.shape[1]))
+        in_threads(lambda t, threads: pivot_rows(*arrays, rows_of_part(len(B), t, threads)), float(B.numel() * B.shape[1]))
     else:
         W, solved = block_pivoting(G, B, guess)
     if not solved.all():
@@ -586,12 +585,12 @@ def length_in_loop(F, v, x, dx, w, d, l1, l2, most, keeps):
 
 # %% ../nbs/06b_weights.ipynb #4e10d5c2
 @compiled
-def newton_in_loop(topics, v, l1, l2, W, solved, t, threads):
-    "Solve every `threads`-th row for `beta=1` by Newton steps: `topics` is (b,L,k), `W` (b,k) the guess and the result."
-    (n, L, k), done = topics.shape, np.zeros(1, np.bool_)
+def newton_in_loop(topics, v, l1, l2, W, solved, rows):
+    "Solve some rows for `beta=1` by Newton steps: `topics` is (b,L,k), `W` (b,k) the guess and the result."
+    L, k, done, only = topics.shape[1], topics.shape[2], np.zeros(1, np.bool_), np.zeros(1, np.int64)
     x, dx, p, A, cost = np.empty(L), np.empty(L), np.empty(k), np.empty((k, k)), np.empty(k)
     S, B, y, d = np.empty((1, k, k)), np.empty((1, k)), np.empty((1, k)), np.empty(k)
-    for i in range(t, n, threads):
+    for i in rows:
         F, w, price, bend, before = topics[i], W[i], l1[i % len(l1)], l2[i % len(l2)], np.inf
         for _ in range(30):
             pull_in_loop(F, v[i], w, x, p, A)
@@ -612,7 +611,7 @@ def newton_in_loop(topics, v, l1, l2, W, solved, t, threads):
                 break
             quadratic_in_loop(A, w, p, cost, 1e-6, S[0], B[0], y[0])
             done[0] = False
-            pivot_rows(S, B, y, done, 0, 1)
+            pivot_rows(S, B, y, done, only)
             if not done[0]:
                 break
             before, most, rounding = far, 0.0, 0.0
@@ -646,7 +645,7 @@ def newton_rows(
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
     if loops and terms.beta == 1 and len(topics) > 1 and w.device.type == "cpu" and not terms.u.any():
         arrays = [A.contiguous().numpy() for A in (topics, terms.v, terms.l1, terms.l2, W, ~moved)]
-        in_threads(lambda t, threads: newton_in_loop(*arrays, t, threads), 3.0 * topics.numel() * w.shape[1])
+        in_threads(lambda t, threads: newton_in_loop(*arrays, rows_of_part(len(w), t, threads)), 3.0 * topics.numel() * w.shape[1])
         moved = ~torch.from_numpy(arrays[-1])
         w = W.clone()
     for _ in range(rounds):
