@@ -20,12 +20,12 @@ from torch import Tensor
 from .compiled import compiled, in_threads, njit, rows_of_part
 
 # %% auto #0
-__all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'gram', 'csr_tensor', 'places_of', 'csr_at', 'transposed_csr',
-           'add_rows', 'sparse_times', 'times', 'DataMatrix', 'DenseMatrix', 'block_diagonal', 'BlockDiagonal',
-           'SparseMatrix', 'Transposed', 'Blockwise', 'float_type', 'check_shape', 'borrowed', 'from_scipy',
-           'from_torch', 'check_has_entries', 'as_tensor', 'check_nonnegative', 'native_matrix', 'data_matrix',
-           'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows', 'LowRankPlus', 'filled', 'gap_places',
-           'with_gaps']
+__all__ = ['pick_device', 'one_thread_if_forked', 'inner', 'add_gram_tiles', 'gram_of_rows', 'gram', 'csr_tensor', 'places_of',
+           'csr_at', 'transposed_csr', 'add_rows', 'sparse_times', 'times', 'DataMatrix', 'DenseMatrix',
+           'block_diagonal', 'BlockDiagonal', 'SparseMatrix', 'Transposed', 'Blockwise', 'float_type', 'check_shape',
+           'borrowed', 'from_scipy', 'from_torch', 'check_has_entries', 'as_tensor', 'check_nonnegative',
+           'native_matrix', 'data_matrix', 'check_block', 'check_data_matrix', 'stack_rows', 'padded_rows',
+           'LowRankPlus', 'filled', 'gap_places', 'with_gaps']
 
 # %% ../nbs/00_linalg.ipynb #92947d45
 def pick_device(
@@ -69,8 +69,61 @@ def inner(
     "Return the inner product of `A` and `B`, added up in float64."
     return (A.double() * B).sum((-2, -1))
 
+# %% ../nbs/00_linalg.ipynb #787bd610
+@compiled
+def add_gram_tiles(
+    F: np.ndarray,  # (p,k), the columns of A
+    G: np.ndarray,  # (pieces,K,K) float64, K the next multiple of 4, is added to
+    size: int,  # columns in a piece, a multiple of 64
+    pieces: np.ndarray,  # int64, which to do
+) -> None:
+    "Add `A A^T` of some pieces, tile by tile."
+    (p, k), zero, t = F.shape, F.dtype.type(0), np.zeros((G.shape[1], 72), F.dtype)
+    for piece in pieces:
+        out, end = G[piece], min(p, (piece + 1) * size)
+        for at in range(piece * size, end, 64):
+            if at + 64 > end:
+                t[:, end - at :] = 0
+            for i in range(at, min(at + 64, end)):
+                for j in range(k):
+                    t[j, i - at] = F[i, j]
+            for j in range(0, k, 4):
+                x0, x1, x2, x3 = t[j], t[j + 1], t[j + 2], t[j + 3]
+                for q in range(0, j + 1, 4):
+                    y0, y1, y2, y3 = t[q], t[q + 1], t[q + 2], t[q + 3]
+                    a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+                    c0, c1, c2, c3, d0, d1, d2, d3 = zero, zero, zero, zero, zero, zero, zero, zero
+                    for i in range(64):
+                        a0, a1, a2, a3 = a0 + x0[i] * y0[i], a1 + x0[i] * y1[i], a2 + x0[i] * y2[i], a3 + x0[i] * y3[i]
+                        b0, b1, b2, b3 = b0 + x1[i] * y0[i], b1 + x1[i] * y1[i], b2 + x1[i] * y2[i], b3 + x1[i] * y3[i]
+                        c0, c1, c2, c3 = c0 + x2[i] * y0[i], c1 + x2[i] * y1[i], c2 + x2[i] * y2[i], c3 + x2[i] * y3[i]
+                        d0, d1, d2, d3 = d0 + x3[i] * y0[i], d1 + x3[i] * y1[i], d2 + x3[i] * y2[i], d3 + x3[i] * y3[i]
+                    rows = (a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3)
+                    for i in range(4):
+                        for c in range(4):
+                            out[j + i, q + c] += rows[i][c]
+        for j in range(k):
+            for q in range(j):
+                out[q, j] = out[j, q]
+
+# %% ../nbs/00_linalg.ipynb #787bd611
+def gram_of_rows(
+    F: Tensor,  # (p,k) in float32 or float64 on a CPU, row by row in memory: the columns of A
+) -> Tensor:  # (k,k) float64, symmetric
+    "Return `A A^T` by compiled loops."
+    p, k = F.shape
+    size = 64 * max(8, -(-p // 2048))  # 32 pieces at most
+    pieces = max(1, -(-p // size))
+    G, A = np.zeros((pieces, -(-k // 4) * 4, -(-k // 4) * 4)), F.numpy()
+    work = 0.5 * p * k * k
+    in_threads(lambda t, threads: add_gram_tiles(A, G, size, rows_of_part(pieces, t, threads, block=1)), work)
+    G = G[0] if pieces == 1 else G.sum(0)
+    return torch.from_numpy(np.ascontiguousarray(G[:k, :k]))
+
 # %% ../nbs/00_linalg.ipynb #68933067
 def _gram(A, block):
+    if njit is not None and A.ndim == 2 and A.device.type == "cpu" and A.dtype in (torch.float32, torch.float64):
+        return gram_of_rows(A.detach().mT.contiguous())
     if A.shape[-1] <= block:
         return (A @ A.mT).double()
     return sum((B @ B.mT).double() for B in A.split(block, dim=-1))
