@@ -95,7 +95,7 @@ def randomised_svd(
     k: int,  # singular values, 1 to min(n, m)
     seed: int = 0,  # of the random vectors
     rounds: int = 6,  # of V V^T
-    spare: int = 20,  # random vectors beyond k
+    spare: int = 20,  # random vectors beyond k, at least; they are a multiple of eight, the lanes of a processor
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> tuple[Tensor, Tensor, Tensor]:  # U (n,k), sigma (k,) falling, Y^T (k,m)
     "Return the largest singular values of `V`, its rows times the root of their weight, and their vectors, nearly."
@@ -110,11 +110,13 @@ def randomised_svd(
         first, sigma, second = svd_within(A if n <= m else A.T, identity, k)
         U, Yt = (first, second) if n <= m else (second.mT, first.mT)
         return U.to(V.dtype).contiguous(), sigma.to(V.dtype), Yt.to(V.dtype).contiguous()
-    rng = torch.Generator().manual_seed(seed)
-    Q = V @ torch.randn(m, min(k + spare, n, m), generator=rng).to(V.device, V.dtype)
-    for _ in range(rounds):
-        Q = V @ (V.T @ torch.linalg.qr(Q)[0])
-    return svd_within(V, torch.linalg.qr(Q)[0], k)
+    rng, T = torch.Generator().manual_seed(seed), V.T
+    fast = [A.to(torch.float32) if 1e-6 < mean < 1e6 else A for A in (V, T)]  # all rounds but the last
+    Q = fast[0] @ torch.randn(m, min(-(-(k + spare) // 8) * 8, n, m), generator=rng).to(V.device, fast[0].dtype)
+    for i in range(rounds):
+        A, B = (V, T) if i == rounds - 1 else fast
+        Q = A @ (B @ torch.linalg.qr(Q)[0].to(A.dtype))
+    return svd_within(V, torch.linalg.qr(Q.to(V.dtype))[0], k)
 
 # %% ../nbs/02_init.ipynb #6d1b2741
 def halves(

@@ -191,8 +191,13 @@ def transposed_csr(
     V: Tensor,  # (n,m) CSR
 ) -> Tensor:  # (m,n) CSR
     "Return the transpose by rows: `V` by columns is `V^T` by rows."
-    by_columns = V.to_sparse_csc()
-    parts = by_columns.ccol_indices(), by_columns.row_indices(), by_columns.values()
+    if V.device.type == "cpu":  # SciPy counts where PyTorch sorts, in a ninth of the time
+        stored = V.values().numpy(), V.col_indices().numpy(), V.crow_indices().numpy()
+        T = sp.csr_array(stored, shape=tuple(V.shape)).tocsc()
+        parts = map(torch.from_numpy, (T.indptr, T.indices, T.data))
+    else:
+        T = V.to_sparse_csc()
+        parts = T.ccol_indices(), T.row_indices(), T.values()
     return csr_tensor(*parts, V.shape[::-1], check=False)
 
 # %% ../nbs/00_linalg.ipynb #465b09e2
@@ -658,7 +663,9 @@ class SparseMatrix(_Stored):
     @cached_property
     def order(self) -> Tensor:  # (nnz,)
         "Where the entries of the transpose stand in `values`."
-        return torch.argsort(self.V.col_indices(), stable=True)
+        crow, cols = self.V.crow_indices(), self.V.col_indices()
+        places = torch.arange(len(cols), device=self.device)
+        return transposed_csr(csr_tensor(crow, cols, places, self.shape, check=False)).values()
 
     def rows(
         self,

@@ -58,7 +58,7 @@ class MergedMatrix(SparseMatrix):
         H: Tensor,  # (..., k, m') components of the merged data
     ) -> Tensor:  # (..., k, m)
         "Return the components of the whole data, equation (2)."
-        return H[..., self.group] * self.share.to(H.dtype)
+        return (H.mT[..., self.group, :] * self.share.to(H.dtype)[:, None]).mT  # the way a factor lies in memory
 
 # %% ../nbs/05c_merge.ipynb #4ac55716
 @singledispatch

@@ -213,8 +213,13 @@ def measure(
 ) -> tuple[float, float]:  # in the units of the data
     "Return `reconstruction_err_` and `objective_`; raise ValueError if factors are no numbers."
     V, W = problem.V, problem.rooted(W)
-    divergence, penalties = (max(float(value), 0.0) for value in objective_parts(problem, W, H))
-    check_finite([divergence + penalties, W.abs().amax().item(), H.abs().amax().item()], steps)
+    check_finite([W.abs().amax().item(), H.abs().amax().item()], steps)
     whole = problem.beta == 2 and not V.gaps and not V.observed_only
-    error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
+    if whole and problem.row_weight is None:  # one pass over the data gives both
+        error, penalties = reconstruction_error(V, W, H), float(penalty_value(problem.penalty, W, H))
+        divergence = 0.5 * error**2
+    else:
+        divergence, penalties = (max(float(value), 0.0) for value in objective_parts(problem, W, H))
+        error = reconstruction_error(V, W, H) if whole else (2 * divergence) ** 0.5
+    check_finite(divergence + penalties, steps)
     return problem.units.error(error), problem.units.objective(divergence + penalties)

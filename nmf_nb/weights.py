@@ -189,7 +189,8 @@ def nnls(
     else:
         W, solved = block_pivoting(G, B, guess)
     if not solved.all():
-        W[~solved] = active_set(G if G.ndim == 2 else G[~solved], B[~solved], guess[~solved])
+        for at in (~solved).nonzero()[:, 0].split(max(1, (1 << 26) // G.shape[-1] ** 2)):
+            W[at] = active_set(G if G.ndim == 2 else G[at], B[at], guess[at])
     return torch.where(W > 0, W, 0.0)
 
 # %% ../nbs/06b_weights.ipynb #c3e5e9ac
@@ -210,7 +211,8 @@ def solve_rows_nnls(
         return (nnls_with_gaps(V, unit, l1, l2) / length).to(H.dtype)
     G, B = gram(unit.mT) + torch.diag_embed(1e-12 * k + l2), V.to(torch.float64) @ unit - l1
     rows, near = B.flatten(0, -2), None if guess is None else (guess.clamp_min(0) * length).flatten(0, -2)
-    step = max(1, (1 << 19 if B.device.type == "cpu" else 1 << 26) // k**2)
+    loops = njit is not None and B.device.type == "cpu"  # which hold one matrix (k,k) at a time
+    step = len(rows) or 1 if loops else max(1, (1 << 19 if B.device.type == "cpu" else 1 << 26) // k**2)
     W = [
         nnls(G if G.ndim == 2 else G[at // n], rows[at], None if near is None else near[at])
         for at in torch.arange(len(rows), device=B.device).split(step)
