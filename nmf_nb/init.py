@@ -115,7 +115,7 @@ def randomised_svd(
     Q = fast[0] @ torch.randn(m, min(-(-(k + spare) // 8) * 8, n, m), generator=rng).to(V.device, fast[0].dtype)
     for i in range(rounds):
         A, B = (V, T) if i == rounds - 1 else fast
-        Q = A @ (B @ torch.linalg.qr(Q)[0].to(A.dtype))
+        Q = A @ (B @ torch.linalg.qr(Q.to(V.dtype))[0].to(A.dtype))
     return svd_within(V, torch.linalg.qr(Q.to(V.dtype))[0], k)
 
 # %% ../nbs/02_init.ipynb #6d1b2741
