@@ -362,7 +362,8 @@ def check_solver(
     if solver.betas is not None and problem.beta not in solver.betas:
         wrong = f"solver {model.solver!r} does not handle beta_loss = {model.beta_loss!r}"
         takes = f"it takes {', '.join(f'{beta:g}' for beta in solver.betas)}"
-        raise ValueError(f"Invalid beta_loss parameter: {wrong}, {takes}; give solver='mu'")
+        remedy = "solver='newton' or 'mu'" if problem.beta == 1 else "solver='mu'"
+        raise ValueError(f"Invalid beta_loss parameter: {wrong}, {takes}; give {remedy}")
     asked = {
         "penalty": any(map(weighs, problem.penalty)),
         "fixed_components": problem.fixed,

@@ -18,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from . import __version__
 from .base import Factorisation, pack_value
 from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
+from .divergence import beta_of
 from .files import checking, read_tensors, write_tensors
+from .linalg import pick_device
 from .measures import label, normalise, share_order
 from .nmf import NMF, non_negative_factorization
 from .report import report
@@ -313,7 +315,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     tokenizer : callable or None
         Text to list of words; None finds words of two letters and more.
     solver : "auto", or whatever `NMF` takes
-        How it is minimised; "auto" is "cd" for "frobenius", else "mu".
+        How it is minimised; "auto" is "cd" for "frobenius", "newton" for "kullback-leibler" on a CPU, else "mu".
     beta_loss : "frobenius", "kullback-leibler" or float
         What the factorisation minimises.
     max_iter : int
@@ -409,7 +411,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     def _fitted(self, X, vectorizer, texts, meta, k, start=None, labels=None, **options) -> dict:
         "Factorise data; return what is to be held."
-        auto = "cd" if self.beta_loss in ("frobenius", 2) else "mu"
+        known = {2: "cd", 1: "newton" if pick_device(self.device).type == "cpu" else "mu"}
+        auto = known.get(beta_of(self.beta_loss), "mu")
         options["solver"] = auto if isinstance(self.solver, str) and self.solver == "auto" else self.solver
         options |= {
             name: getattr(self, name) for name in ("beta_loss", "max_iter", "random_state", "device", "verbose")

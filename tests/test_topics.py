@@ -224,7 +224,7 @@ def test_groups_by_dates_in_words_and_by_clusters():
 
 def test_a_solver_can_be_chosen():
     assert TopicModel(2).fit(TEXTS).model_.solver == "cd"
-    assert TopicModel(2, beta_loss="kullback-leibler").fit(TEXTS).model_.solver == "mu"
+    assert TopicModel(2, beta_loss="kullback-leibler").fit(TEXTS).model_.solver == "newton"
     for solver in ("cd", "mu", "pgd"):
         assert TopicModel(2, solver=solver).fit(TEXTS).model_.solver == solver
     with pytest.raises(ValueError, match="solver"):
