@@ -444,7 +444,7 @@ class SmallStep:
     def suits(
         V: DataMatrix,  # (n,m) data
         penalty: Penalty = NO_PENALTY,  # on both factors
-        most: int = 500_000,  # entries
+        most: int = 800_000,  # entries
     ) -> bool:
         "Return whether the data is dense and small, without gaps, and the penalty one for all rows."
         small = isinstance(V, DenseMatrix) and not V.gaps and can_fuse(V) and V.V.numel() <= most

@@ -185,7 +185,9 @@ def nnls(
     if njit is not None and B.device.type == "cpu":
         W, solved = torch.empty(B.shape, dtype=B.dtype).copy_(guess), torch.zeros(len(B), dtype=torch.bool)
         arrays = [A.contiguous().numpy() for A in (G.reshape(-1, *G.shape[-2:]), B)] + [W.numpy(), solved.numpy()]
-        in_threads(lambda t, threads: pivot_rows(*arrays, rows_of_part(len(B), t, threads)), float(B.numel() * B.shape[1]))
+        in_threads(
+            lambda t, threads: pivot_rows(*arrays, rows_of_part(len(B), t, threads)), float(B.numel() * B.shape[1])
+        )
     else:
         W, solved = block_pivoting(G, B, guess)
     if not solved.all():
@@ -647,7 +649,10 @@ def newton_rows(
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
     if loops and terms.beta == 1 and len(topics) > 1 and w.device.type == "cpu" and not terms.u.any():
         arrays = [A.contiguous().numpy() for A in (topics, terms.v, terms.l1, terms.l2, W, ~moved)]
-        in_threads(lambda t, threads: newton_in_loop(*arrays, rows_of_part(len(w), t, threads)), 3.0 * topics.numel() * w.shape[1])
+        in_threads(
+            lambda t, threads: newton_in_loop(*arrays, rows_of_part(len(w), t, threads)),
+            3.0 * topics.numel() * w.shape[1],
+        )
         moved = ~torch.from_numpy(arrays[-1])
         w = W.clone()
     for _ in range(rounds):
