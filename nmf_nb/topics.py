@@ -38,7 +38,7 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'fit_in_order',
            'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'merged',
-           'given_labels', 'kept_labels', 'TopicModel']
+           'given_labels', 'kept_labels', 'auto_solver', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -285,6 +285,15 @@ def kept_labels(
     joined = [labels[j] for j in at if labels[j]]
     return [" + ".join(joined) or None, *(name for j, name in enumerate(labels) if j not in at)]
 
+# %% ../nbs/14_topics.ipynb #a5c1d0e2
+def auto_solver(
+    beta_loss: float | str,  # the divergence
+    device: str,  # "auto", "cpu" or "cuda"
+) -> str:  # a name of `nmf.SOLVERS`
+    'Return the solver that `solver="auto"` stands for.'
+    known = {2: "cd", 1: "newton" if pick_device(device).type == "cpu" else "mu"}
+    return known.get(beta_of(beta_loss), "mu")
+
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
     "An attribute that the view holds."
@@ -411,9 +420,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     def _fitted(self, X, vectorizer, texts, meta, k, start=None, labels=None, **options) -> dict:
         "Factorise data; return what is to be held."
-        known = {2: "cd", 1: "newton" if pick_device(self.device).type == "cpu" else "mu"}
-        auto = known.get(beta_of(self.beta_loss), "mu")
-        options["solver"] = auto if isinstance(self.solver, str) and self.solver == "auto" else self.solver
+        auto = isinstance(self.solver, str) and self.solver == "auto"
+        options["solver"] = auto_solver(self.beta_loss, self.device) if auto else self.solver
         options |= {
             name: getattr(self, name) for name in ("beta_loss", "max_iter", "random_state", "device", "verbose")
         }
