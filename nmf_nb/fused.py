@@ -21,7 +21,7 @@ from .state import State
 # %% auto #0
 __all__ = ['TILE', 'WIDE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
            'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram', 'half_of_dense', 'price_of',
-           'wider', 'small_steps', 'SmallStep']
+           'residual_of', 'wider', 'small_steps', 'SmallStep']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
@@ -378,6 +378,28 @@ def price_of(
             total += l1 * a + 0.5 * l2 * np.float64(a) * np.float64(a)
     return total
 
+# %% ../nbs/05d_fused.ipynb #7c1e0b55
+@compiled
+def residual_of(
+    V: np.ndarray,  # (n,m) data
+    W: np.ndarray,  # (n,k), k at least q
+    H: np.ndarray,  # (m,k)
+    q: int,  # components that are no padding
+) -> float:
+    "Return half of `|V - W H^T|^2`, added up in float64."
+    T, r, total = H.T.copy(), np.empty(V.shape[1]), 0.0
+    for i in range(V.shape[0]):
+        v = V[i]
+        for c in range(len(r)):
+            r[c] = v[c]
+        for j in range(q):
+            w, t = W[i, j], T[j]
+            for c in range(len(r)):
+                r[c] -= w * t[c]
+        for c in range(len(r)):
+            total += r[c] * r[c]
+    return 0.5 * total
+
 # %% ../nbs/05d_fused.ipynb #7c1e0b52
 @compiled
 def wider(
@@ -419,7 +441,10 @@ def small_steps(
         for j in range(q):
             for i in range(q):
                 dot -= 0.5 * G[j, i] * Q[j, i]
-        new = 0.5 * norm - dot + price_of(W1, prices[0]) + price_of(Y1, prices[1])
+        new = 0.5 * norm - dot
+        if new < 1e-3 * norm:
+            new = residual_of(V, W1, Y1, q)
+        new += price_of(W1, prices[0]) + price_of(Y1, prices[1])
         if new <= f + 1e-15 * norm:
             W, W1, X, X1, H, H1, Y, Y1 = W1, W, X1, X, H1, H, Y1, Y
             beta, limit = min(limit, 1.05 * beta), min(1.01 * limit, 1.0)

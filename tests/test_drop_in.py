@@ -188,12 +188,9 @@ def test_processes(make, X):
     "Data comes to a process as a read-only map of memory, and a model goes back"
     seeds = [make(n_components=k) for k in (2, 3)]
     found = joblib.Parallel(n_jobs=2, max_nbytes=1000)(joblib.delayed(model.fit)(X) for model in seeds)
-    # with noise of 1e-5 the objective is known to 1e-11 of itself and the factors to its root, which decides where
-    # the last digits of a product differ, as they do in memory that is aligned otherwise
-    close = {"rtol": 1e-4, "atol": 1e-4}
     for model, there in zip(seeds, found):
-        np.testing.assert_allclose(there.components_, model.fit(X).components_, **close)
-        np.testing.assert_allclose(there.transform(X), model.transform(X), **close)
+        np.testing.assert_allclose(there.components_, model.fit(X).components_, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(there.transform(X), model.transform(X), rtol=1e-6, atol=1e-9)
 
 
 def by_joblib(model, folder, **options):
