@@ -67,7 +67,8 @@ def sweep_tile(
     r0, r1, r2, r3 = np.empty(TILE, u.dtype), np.empty(TILE, u.dtype), np.empty(TILE, u.dtype), np.empty(TILE, u.dtype)
     for s in range(0, len(order), 4):
         a, b, c, d = order[s], order[s + 1], order[s + 2], order[s + 3]
-        r0[:], r1[:], r2[:], r3[:] = u[a, :TILE], u[b, :TILE], u[c, :TILE], u[d, :TILE]
+        for i in range(TILE):
+            r0[i], r1[i], r2[i], r3[i] = u[a, i], u[b, i], u[c, i], u[d, i]
         for j in range(0, k, 4):
             a0, a1, a2, a3 = S[a, j], S[a, j + 1], S[a, j + 2], S[a, j + 3]
             b0, b1, b2, b3 = S[b, j], S[b, j + 1], S[b, j + 2], S[b, j + 3]
@@ -192,7 +193,8 @@ def half_of_rows(
         size = min(TILE, p - at)
         for i in range(size):
             e, end = crow[at + i], crow[at + i + 1]
-            total[:] = 0
+            for j in range(k):
+                total[j] = 0
             while e + 4 <= end:
                 v0, v1, v2, v3 = values[e], values[e + 1], values[e + 2], values[e + 3]
                 w0, w1, w2, w3 = W[cols[e]], W[cols[e + 1]], W[cols[e + 2]], W[cols[e + 3]]
@@ -278,7 +280,8 @@ def product_tiles(
     n = V.shape[0]
     for j in range(0, q - 1, 4):
         r0, r1, r2, r3 = b[j][:size], b[j + 1][:size], b[j + 2][:size], b[j + 3][:size]
-        r0[:], r1[:], r2[:], r3[:] = 0, 0, 0, 0
+        for c in range(size):
+            r0[c], r1[c], r2[c], r3[c] = 0, 0, 0, 0
         for i in range(0, n - 3, 4):
             a0, b0, c0, d0 = W[i, j], W[i, j + 1], W[i, j + 2], W[i, j + 3]
             a1, b1, c1, d1 = W[i + 1, j], W[i + 1, j + 1], W[i + 1, j + 2], W[i + 1, j + 3]
@@ -299,7 +302,8 @@ def product_tiles(
                 r3[c] += W[i, j + 3] * v0[c]
     for j in range(q - 1, q if q % 4 == 1 else 0):
         r0 = b[j][:size]
-        r0[:] = 0
+        for c in range(size):
+            r0[c] = 0
         for i in range(0, n - 3, 4):
             a0, a1, a2, a3 = W[i, j], W[i + 1, j], W[i + 2, j], W[i + 3, j]
             v0, v1, v2, v3 = (V[i][at:], V[i + 1][at:], V[i + 2][at:], V[i + 3][at:])
@@ -422,7 +426,7 @@ def small_steps(
     memory: tuple,  # objective, beta, limit
     orders: tuple,  # for W and for H, from `in_fours`
     k: int,  # q rounded up, from `in_fours`
-    fixed: int,  # the first rows of H, which stay
+    fixed: tuple,  # how many components of W, and of H, stay: the first ones
     prices: tuple,  # l1 (1,) and l2 of W, then of H
     divisor: float,  # of beta after an undone step
     count: int,  # iterations, 1 or more
@@ -434,9 +438,9 @@ def small_steps(
     G, Q, q = np.empty((k, k)), np.empty((k, k)), factors[0].shape[1]
     for _ in range(count):
         add_gram(X, G)
-        half_of_dense(V, X, G, Y, H, orders[1], q, fixed, prices[1], number(beta), H1, Y1)
+        half_of_dense(V, X, G, Y, H, orders[1], q, fixed[1], prices[1], number(beta), H1, Y1)
         add_gram(Y1, Q)
-        dot = half_of_dense(Vt, Y1, Q, X, W, orders[0], q, 0, prices[0], number(beta), W1, X1)
+        dot = half_of_dense(Vt, Y1, Q, X, W, orders[0], q, fixed[0], prices[0], number(beta), W1, X1)
         add_gram(W1, G)
         for j in range(q):
             for i in range(q):
@@ -449,7 +453,7 @@ def small_steps(
             W, W1, X, X1, H, H1, Y, Y1 = W1, W, X1, X, H1, H, Y1, Y
             beta, limit = min(limit, 1.05 * beta), min(1.01 * limit, 1.0)
         else:
-            X[:], H[:], beta, limit = W, Y, beta / divisor, beta
+            X, H, beta, limit = W.copy(), Y.copy(), beta / divisor, beta
         f = min(new, f) if new == new else new
     return (W[:, :q], X[:, :q], H[:, :q], Y[:, :q]), (f, beta, limit)
 
@@ -497,7 +501,7 @@ class SmallStep:
         l1_W, l2_W, l1_H, l2_H = map(float, self.penalty)
         prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
         given = tuple(A.contiguous().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT)), tuple(map(float, m[3:]))
-        options = (on_W, on_H), max(size, other), self.fixed, prices, self.divisor, count
+        options = (on_W, on_H), max(size, other), (0, self.fixed), prices, self.divisor, count
         factors, numbers = small_steps(self.read(V), *given, *options)
         W, W_ahead, Ht, Ht_ahead = (torch.tensor(A, dtype=V.dtype) for A in factors)
         scalars = torch.tensor(numbers, dtype=torch.float64).unbind()

@@ -82,11 +82,9 @@ def add_gram_tiles(
     for piece in pieces:
         out, end = G[piece], min(p, (piece + 1) * size)
         for at in range(piece * size, end, 64):
-            if at + 64 > end:
-                t[:, end - at :] = 0
-            for i in range(at, min(at + 64, end)):
+            for i in range(at, at + 64):
                 for j in range(k):
-                    t[j, i - at] = F[i, j]
+                    t[j, i - at] = F[i, j] if i < end else zero
             for j in range(0, k, 4):
                 x0, x1, x2, x3 = t[j], t[j + 1], t[j + 2], t[j + 3]
                 for q in range(0, j + 1, 4):
@@ -98,10 +96,11 @@ def add_gram_tiles(
                         b0, b1, b2, b3 = b0 + x1[i] * y0[i], b1 + x1[i] * y1[i], b2 + x1[i] * y2[i], b3 + x1[i] * y3[i]
                         c0, c1, c2, c3 = c0 + x2[i] * y0[i], c1 + x2[i] * y1[i], c2 + x2[i] * y2[i], c3 + x2[i] * y3[i]
                         d0, d1, d2, d3 = d0 + x3[i] * y0[i], d1 + x3[i] * y1[i], d2 + x3[i] * y2[i], d3 + x3[i] * y3[i]
-                    rows = (a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3)
-                    for i in range(4):
-                        for c in range(4):
-                            out[j + i, q + c] += rows[i][c]
+                    o0, o1, o2, o3 = out[j], out[j + 1], out[j + 2], out[j + 3]
+                    o0[q], o0[q + 1], o0[q + 2], o0[q + 3] = o0[q] + a0, o0[q + 1] + a1, o0[q + 2] + a2, o0[q + 3] + a3
+                    o1[q], o1[q + 1], o1[q + 2], o1[q + 3] = o1[q] + b0, o1[q + 1] + b1, o1[q + 2] + b2, o1[q + 3] + b3
+                    o2[q], o2[q + 1], o2[q + 2], o2[q + 3] = o2[q] + c0, o2[q + 1] + c1, o2[q + 2] + c2, o2[q + 3] + c3
+                    o3[q], o3[q + 1], o3[q + 2], o3[q + 3] = o3[q] + d0, o3[q + 1] + d1, o3[q + 2] + d2, o3[q + 3] + d3
         for j in range(k):
             for q in range(j):
                 out[q, j] = out[j, q]
@@ -214,7 +213,8 @@ def add_rows(
     r = B.shape[1]
     for i in rows:
         e, end, total = crow[i], crow[i + 1], out[i]
-        total[:] = 0
+        for j in range(r):
+            total[j] = 0
         while e + 4 <= end:
             v0, v1, v2, v3 = values[e], values[e + 1], values[e + 2], values[e + 3]
             b0, b1, b2, b3 = B[cols[e]], B[cols[e + 1]], B[cols[e + 2]], B[cols[e + 3]]

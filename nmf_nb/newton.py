@@ -166,7 +166,8 @@ def column_in_loop(f, v, x, a, cost, l2, fixed, eps):
 @compiled
 def write_column(f, v, x, old, new, unit, cost, l2, fixed, eps, least):
     "Write the moved weights `old` (k,) of one column to `new`; `f` and `v` as above, `x` (L,) is memory."
-    x[:] = 0
+    for e in range(len(x)):
+        x[e] = 0
     for j in range(len(old)):
         a, g = old[j] * unit[j], f[j]
         new[j] = a
