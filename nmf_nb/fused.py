@@ -19,12 +19,28 @@ from .linalg import DataMatrix, DenseMatrix, SparseMatrix
 from .state import State
 
 # %% auto #0
-__all__ = ['TILE', 'WIDE', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows', 'half_of',
-           'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram', 'half_of_dense', 'price_of',
-           'residual_of', 'wider', 'small_steps', 'SmallStep']
+__all__ = ['TILE', 'WIDE', 'divide', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows',
+           'half_of', 'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram', 'half_of_dense',
+           'price_of', 'residual_of', 'wider', 'narrow', 'small_steps', 'SmallStep']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
+def divide(
+    G: np.ndarray,  # (k,k) float64, Gram matrix W^T W
+    l2: float,  # weight of half the sum of squares of H, 0 or more
+    S: np.ndarray,  # (size,size), k or more, is written to; what is beyond k stays
+    inverse: np.ndarray,  # (size,) 1 / d is written to it
+) -> None:
+    "Write what equation (1) makes of a Gram matrix."
+    k = G.shape[0]
+    for j in range(k):
+        d = max(G[j, j] + l2, 1.2e-38)
+        inverse[j] = 1 / d
+        for i in range(k):
+            S[j, i] = G[j, i] / d
+        S[j, j] = (G[j, j] + l2) / d - 1
+
+# %% ../nbs/05d_fused.ipynb #85cbb69c
 def divided(
     G: np.ndarray,  # (k,k) float64, Gram matrix W^T W
     l2: float,  # weight of half the sum of squares of H, 0 or more
@@ -32,14 +48,8 @@ def divided(
     like: np.ndarray,  # whose number type the result takes
 ) -> tuple[np.ndarray, np.ndarray]:  # S (size,size) and 1 / d (size,)
     "Return what equation (1) makes of a Gram matrix."
-    k = G.shape[0]
     S, inverse = np.zeros((size, size), like.dtype), np.zeros(size, like.dtype)
-    for j in range(k):
-        d = max(G[j, j] + l2, 1.2e-38)
-        inverse[j] = 1 / d
-        for i in range(k):
-            S[j, i] = G[j, i] / d
-        S[j, j] = (G[j, j] + l2) / d - 1
+    divide(G, l2, S, inverse)
     return S, inverse
 
 # %% ../nbs/05d_fused.ipynb #dbbf4d70
@@ -355,7 +365,8 @@ def half_of_dense(
     ahead: np.ndarray,  # (p,k) is written to
 ) -> float:  # <B, new>
     "Take a half step with dense data, all its tiles."
-    (p, k), dot, (S, inverse) = start.shape, 0.0, divided(G, prices[1], len(G), start)
+    (p, k), dot, S, inverse = start.shape, 0.0, np.zeros(G.shape, start.dtype), np.zeros(len(G), start.dtype)
+    divide(G, prices[1], S, inverse)
     room, b = np.zeros((2, k, TILE + 8), start.dtype), np.zeros((k, WIDE + 8), start.dtype)
     h, u = room[0], room[1]
     for at in range(0, p, TILE):
@@ -418,21 +429,33 @@ def wider(
             B[i, j] = A[i, j]
     return B
 
+# %% ../nbs/05d_fused.ipynb #a2b36d3d
+@compiled
+def narrow(
+    B: np.ndarray,  # (p,k) a factor with zeros beside it
+    A: np.ndarray,  # (p,q) is written to, q at most k
+) -> None:
+    "Copy a factor without what is beside it."
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] = B[i, j]
+
 # %% ../nbs/05d_fused.ipynb #59ecb84c
 @compiled
 def small_steps(
     data: tuple,  # V (n,m), V^T (m,n), |V|^2
     factors: tuple,  # W, W_ahead (n,q), H, H_ahead (m,q), none is written to
-    memory: tuple,  # objective, beta, limit
+    found: tuple,  # the same four after the steps are written to it
+    memory: np.ndarray,  # (3,) objective, beta, limit; is written to
     orders: tuple,  # for W and for H, from `in_fours`
     k: int,  # q rounded up, from `in_fours`
     fixed: tuple,  # how many components of W, and of H, stay: the first ones
     prices: tuple,  # l1 (1,) and l2 of W, then of H
     divisor: float,  # of beta after an undone step
     count: int,  # iterations, 1 or more
-) -> tuple:  # factors and memory after them
+) -> None:
     "Take extrapolated steps on small dense data."
-    (V, Vt, norm), (f, beta, limit), number = data, memory, data[0].dtype.type
+    (V, Vt, norm), f, beta, limit, number = data, memory[0], memory[1], memory[2], data[0].dtype.type
     W, X, H, Y = wider(factors[0], k, V), wider(factors[1], k, V), wider(factors[2], k, V), wider(factors[3], k, V)
     W1, X1, H1, Y1 = np.empty_like(W), np.empty_like(W), np.empty_like(H), np.empty_like(H)
     G, Q, q = np.empty((k, k)), np.empty((k, k)), factors[0].shape[1]
@@ -455,7 +478,11 @@ def small_steps(
         else:
             X, H, beta, limit = W.copy(), Y.copy(), beta / divisor, beta
         f = min(new, f) if new == new else new
-    return (W[:, :q], X[:, :q], H[:, :q], Y[:, :q]), (f, beta, limit)
+    memory[0], memory[1], memory[2] = f, beta, limit
+    narrow(W, found[0])
+    narrow(X, found[1])
+    narrow(H, found[2])
+    narrow(Y, found[3])
 
 # %% ../nbs/05d_fused.ipynb #1c98e848
 class SmallStep:
@@ -500,12 +527,13 @@ class SmallStep:
         (on_W, size), (on_H, other) = (in_fours(np.arange(first, k), k) for first in (0, self.fixed))
         l1_W, l2_W, l1_H, l2_H = map(float, self.penalty)
         prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
-        given = tuple(A.contiguous().numpy() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT)), tuple(map(float, m[3:]))
+        given = [A.contiguous() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT)]
+        found, numbers = [torch.empty_like(A) for A in given], torch.stack(m[3:]).double()
+        arrays = (tuple(A.numpy() for A in some) for some in (given, found))
         options = (on_W, on_H), max(size, other), (0, self.fixed), prices, self.divisor, count
-        factors, numbers = small_steps(self.read(V), *given, *options)
-        W, W_ahead, Ht, Ht_ahead = (torch.tensor(A, dtype=V.dtype) for A in factors)
-        scalars = torch.tensor(numbers, dtype=torch.float64).unbind()
-        return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *scalars))
+        small_steps(self.read(V), *arrays, numbers.numpy(), *options)
+        W, W_ahead, Ht, Ht_ahead = found
+        return State(W, Ht_ahead.mT, Momentum(W, Ht.mT, W_ahead, *numbers.unbind()))
 
     def __call__(self, V: DataMatrix, state: State) -> State:
         return self.several(V, state, 1)

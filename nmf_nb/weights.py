@@ -14,15 +14,16 @@ from torch import Tensor
 from .compiled import compiled, in_threads, njit, rows_of_part
 from .divergence import EPS, check_beta, kkt_violation_H
 from .linalg import DataMatrix, SparseMatrix, gram, one_thread_if_forked, padded_rows
+from .mu import mu_exponent
 from .train import of_members
 
 # %% auto #0
 __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_rows', 'active_set', 'nnls', 'solve_rows_nnls',
            'observed_total', 'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian',
            'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
-           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'pull_in_loop', 'quadratic_in_loop',
-           'length_in_loop', 'newton_in_loop', 'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton',
-           'solve_rows']
+           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'updated_rows', 'pull_in_loop',
+           'quadratic_in_loop', 'length_in_loop', 'newton_in_loop', 'newton_rows', 'row_blocks', 'in_word_units',
+           'solve_rows_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -283,18 +284,23 @@ def per_topic(
 # %% ../nbs/06b_weights.ipynb #8ee4adad
 def per_pair(
     topics: Tensor,  # (b,L,k) at the words of each row, or (1,L,k) for all
-    a: Tensor,  # (b,L) 0 or more
+    a: Tensor,  # (b,L) of any sign
     size: int = 1 << 18,  # products of pairs at a time
 ) -> Tensor:  # (b,k,k)
     "Return `H diag(a) H^T` of each row."
     if len(topics) > 1:
         return topics.mT @ (a[..., None] * topics)
     k = topics.shape[-1]
-    step = max(1, size // k**2)
-    bent = (a > 0).any(0)  # below 1 only words that a row has are
-    blocks = zip(a[:, bent].split(step, 1), topics[0, bent].split(step))
-    parts = (z @ (h[:, :, None] * h[:, None]).flatten(1) for z, h in blocks)
-    return sum(parts, a.new_zeros(len(a), k * k)).view(-1, k, k)
+    i, j = torch.tril_indices(k, k, device=a.device)
+    step = max(1, size // len(i))
+    h, bent = topics[0].mT.contiguous(), (a != 0).any(0)
+    if not bent.all():  # the bound of a `beta` below 1 bends only at words that a row has
+        a, h = a[:, bent], h[:, bent]
+    parts = (z @ (g[i] * g[j]).mT for z, g in zip(a.split(step, 1), h.split(step, 1)))
+    half = sum(parts, a.new_zeros(len(a), len(i)))
+    whole = torch.empty(k, k, dtype=torch.int64, device=a.device)
+    whole[i, j] = whole[j, i] = torch.arange(len(i), device=a.device)
+    return half[:, whole]
 
 # %% ../nbs/06b_weights.ipynb #e1fd3328
 def forces(
@@ -511,6 +517,20 @@ def next_weights(
         w[rest], moved[rest] = newton_step(topics, convex_bound(terms, here), here)
     return w, moved
 
+# %% ../nbs/06b_weights.ipynb #9e561262
+def updated_rows(
+    topics: Tensor,  # (b,L,k) or (1,L,k)
+    terms: Terms,  # of equation (4), with beta below 1
+    w: Tensor,  # (b,k) weights, 0 or more
+    count: int,  # updates
+) -> Tensor:  # (b,k) weights, 0 or more
+    "Return the weights after some multiplicative updates, equation (8)."
+    gamma = mu_exponent(terms.beta, float(terms.l2.any()))
+    for _ in range(count):
+        here = look(topics, terms, w)
+        w = w * (here.p / here.cost.clamp_min(1e-300)) ** gamma
+    return w
+
 # %% ../nbs/06b_weights.ipynb #99502624
 @compiled
 def pull_in_loop(
@@ -635,16 +655,19 @@ def newton_in_loop(topics, v, l1, l2, W, solved, rows):
 def newton_rows(
     topics: Tensor,  # (b,L,k) float64, at the entries of each row, or (1,L,k) for all rows
     terms: Terms,  # of equation (4), float64, in the units of the data; `floor` counts for beta below 1
-    guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with equal ones
+    guess: Tensor | None = None,  # (b,k) weights to begin near; None begins with `shares`
+    shares: Tensor | None = None,  # (k,) of the topics in the first weights, sum 1; None: equal ones
     rounds: int = 1000,  # of Newton's method, at most, after those of compiled loops
+    updates: int = 10,  # multiplicative ones before them, for beta below 1 without a guess
     loops: bool = njit is not None,  # compiled loops for beta of 1 on a CPU, rather than PyTorch alone
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = row_sizes(topics, terms)[:, None]
-    needed = per_topic(topics, terms.v + terms.u) + terms.l1 > 0  # what has none of the entries is not
-    w = needed.double() / topics.shape[-1]
-    w = w if guess is None else torch.lerp(guess / size, w, 1e-3) * (w > 0)  # inside, where every x is positive
+    needed = (per_topic(topics, terms.v + terms.u) + terms.l1 > 0).double()  # what has none of the entries is not
+    w = needed * (1 / topics.shape[-1] if shares is None else shares)
+    w = w if guess is None else torch.lerp(guess / size, w, 1e-6) * (w > 0)  # inside, where every x is positive
     terms = in_row_units(terms, size)
+    w = updated_rows(topics, terms, w, updates) if guess is None and terms.beta < 1 else w
     far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if terms.beta < 2 else 1e-12
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
     if loops and terms.beta == 1 and len(topics) > 1 and w.device.type == "cpu" and not terms.u.any():
@@ -726,9 +749,10 @@ def solve_rows_newton(
         return W
     Ht = (H[alive].double() / s[:, None]).mT.contiguous()
     l1, l2 = (l1 / s).clamp_max(1e200), (l2 / s / s).clamp_max(1e200)
+    shares = None if 1 <= beta <= 2 else s / s.sum()  # equal weights of the topics as they are
     for rows, topics, terms in row_blocks(V, Ht, l1, l2, beta):
         near = None if guess is None else guess[rows][:, alive].double() * s
-        found = newton_rows(*in_word_units(topics, terms), near) / s
+        found = newton_rows(*in_word_units(topics, terms), near, shares) / s
         W[rows[:, None], alive] = found.to(W.dtype)
     return W
 
