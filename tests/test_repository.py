@@ -302,6 +302,25 @@ def settings():
     return parser["DEFAULT"]
 
 
+def test_python_is_given_no_array_by_compiled_code():
+    "Numba calls Python for each array that comes back, and a Ctrl-C that falls into that is a SystemError"
+    defined, called = {}, {}
+    for module in MODULES:
+        for node in ast.walk(ast.parse((ROOT / f"nmf_nb/{module}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                loops = any(ast.unparse(d) == "compiled" for d in node.decorator_list)
+                (defined if loops else called)[node.name] = node
+    assert len(defined) > 20 and "small_steps" in defined
+    numbers = (None, "None", "bool", "float", "int")
+    arrays = {name for name, node in defined.items() if node.returns and ast.unparse(node.returns) not in numbers}
+    assert arrays == {"wider"}  # which compiled functions call
+    names = {
+        name: {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        for name, node in called.items()
+    }
+    assert {name: used & arrays for name, used in names.items() if used & arrays} == {}
+
+
 def test_addresses_are_set_once():
     "Who owns the repository and where the site stands is said in settings.ini; README, site and package take it from there"
     cfg, generated = settings(), {"settings.ini", "README.md", "nbs/nbdev.yml", "nmf_nb/_modidx.py"}
