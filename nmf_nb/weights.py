@@ -21,9 +21,10 @@ from .train import of_members
 __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_rows', 'active_set', 'nnls', 'solve_rows_nnls',
            'observed_total', 'nnls_with_gaps', 'Terms', 'per_word', 'per_topic', 'per_pair', 'forces', 'hessian',
            'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
-           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'updated_rows', 'pull_in_loop',
-           'quadratic_in_loop', 'length_in_loop', 'newton_in_loop', 'newton_rows', 'row_blocks', 'in_word_units',
-           'solve_rows_newton', 'solve_rows']
+           'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'updated_rows', 'words_in_loop',
+           'sum_in_loop', 'dots_in_loop', 'pairs_in_loop', 'powers_in_loop', 'far_in_loop', 'place_in_loop',
+           'direction_in_loop', 'length_in_loop', 'move_in_loop', 'whole_in_loop', 'newton_in_loop', 'newton_rows',
+           'row_blocks', 'in_word_units', 'solve_rows_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -531,125 +532,294 @@ def updated_rows(
         w = w * (here.p / here.cost.clamp_min(1e-300)) ** gamma
     return w
 
+# %% ../nbs/06b_weights.ipynb #1d6d3d64
+@compiled
+def words_in_loop(
+    F: np.ndarray,  # (L,k) float64, topics at the words of a row
+    terms: tuple,  # its entries v (L,), u and the floor, (L,) or (1,) each
+    f: np.ndarray,  # (k,L) the topics at the words that count are written to its first columns
+    row: np.ndarray,  # (3 or more, L) v, u and the floor at these words likewise
+) -> int:  # how many words count
+    "Gather what counts for a row, topic by topic."
+    v, u, floor = terms
+    s = 0
+    for e in range(len(v)):
+        push = u[min(e, len(u) - 1)]
+        if v[e] > 0 or push > 0:
+            row[0, s], row[1, s], row[2, s] = v[e], push, floor[min(e, len(floor) - 1)]
+            for j in range(F.shape[1]):
+                f[j, s] = F[e, j]
+            s += 1
+    return s
+
+# %% ../nbs/06b_weights.ipynb #e7aca54a
+@compiled
+def sum_in_loop(
+    f: np.ndarray,  # (k,L or more) float64, topics at some words
+    w: np.ndarray,  # (k,) float64, of any sign
+    x: np.ndarray,  # (L,) is written to
+) -> None:
+    "Write `H^T w` of one row."
+    for e in range(len(x)):
+        x[e] = 0.0
+    for j in range(len(w)):
+        a, g = w[j], f[j]
+        for e in range(len(x)):
+            x[e] += a * g[e]
+
 # %% ../nbs/06b_weights.ipynb #99502624
 @compiled
-def pull_in_loop(
-    F: np.ndarray,  # (L,k) float64, topics at the words of a row
-    v: np.ndarray,  # (L,) float64, its entries
-    w: np.ndarray,  # (k,) float64, its weights
-    x: np.ndarray,  # (L,) `H^T w` is written to it
-    p: np.ndarray,  # (k,) the pull is written to it
-    A: np.ndarray,  # (k,k) the second derivatives are written to its lower triangle
+def dots_in_loop(
+    f: np.ndarray,  # (k,L or more) float64, topics at some words
+    a: np.ndarray,  # (L,) float64
+    p: np.ndarray,  # (k,) is written to
 ) -> None:
-    "Find pull and second derivatives of (4) for `beta=1`."
-    k = len(w)
-    for j in range(k):
-        p[j] = 0.0
+    "Write `H a` of one row."
+    for j in range(len(p)):
+        g, total = f[j], 0.0
+        for e in range(len(a)):
+            total += a[e] * g[e]
+        p[j] = total
+
+# %% ../nbs/06b_weights.ipynb #e109c37d
+@compiled
+def pairs_in_loop(
+    f: np.ndarray,  # (k,L or more) float64, topics at some words
+    a: np.ndarray,  # (L,) float64, of any sign
+    b: np.ndarray,  # (L,) memory
+    A: np.ndarray,  # (k,k) is written to, its lower triangle
+) -> None:
+    "Write `H diag(a) H^T` of one row."
+    for j in range(len(A)):
+        g = f[j]
+        for e in range(len(a)):
+            b[e] = a[e] * g[e]
         for i in range(j + 1):
-            A[j, i] = 0.0
-    for e in range(len(v)):
-        f, total = F[e], 0.0
-        for j in range(k):
-            total += f[j] * w[j]
-        x[e] = total
-        if v[e] > 0:
-            z = v[e] / total
-            for j in range(k):
-                p[j] += z * f[j]
-                if f[j] > 0:
-                    row, a = A[j], z / total * f[j]
-                    for i in range(j + 1):
-                        row[i] += a * f[i]
+            h, total = f[i], 0.0
+            for e in range(len(a)):
+                total += b[e] * h[e]
+            A[j, i] = total
 
 # %% ../nbs/06b_weights.ipynb #b7633792
 @compiled
-def quadratic_in_loop(A, w, p, cost, ridge, S, b, y):
-    "Write the problem of least squares in `newton_direction` for one row to `S` and `b`, and a guess to `y`."
-    k = len(w)
+def powers_in_loop(
+    y: np.ndarray,  # (L,) above 0
+    beta: float,  # at most 1
+    z: np.ndarray,  # (L,) is written to
+) -> None:
+    "Write `y` to the power of beta - 2."
+    for e in range(len(y)):
+        z[e] = 1 / y[e] if beta == 1 else 1 / (y[e] * y[e]) if beta == 0 else y[e] ** (beta - 2)
+
+# %% ../nbs/06b_weights.ipynb #b538db4b
+@compiled
+def far_in_loop(
+    w: np.ndarray,  # (k,) weights, 0 or more
+    p: np.ndarray,  # (k,) pull
+    cost: np.ndarray,  # (k,) push and penalties
+) -> float:  # infinite where it cannot be told
+    "Return the distance (7) of a row from its minimum."
+    far, top, heavy, forces = 0.0, 0.0, 0.0, 0.0
+    for j in range(len(w)):
+        top, heavy, forces = max(top, w[j]), max(heavy, w[j] * cost[j]), forces + p[j] + cost[j]
+        if not cost[j] > 0:
+            return np.inf
+    if not (top > 1e-30 and heavy > 1e-300 and forces < np.inf):
+        return np.inf
+    for j in range(len(w)):
+        share = np.sqrt(max(w[j] / top, w[j] * cost[j] / heavy))
+        far = max(far, abs(min(share, (cost[j] - p[j]) / cost[j])))
+    return far
+
+# %% ../nbs/06b_weights.ipynb #f18ff776
+@compiled
+def place_in_loop(
+    f: np.ndarray,  # (k,L or more) float64, topics at the words of a row
+    row: np.ndarray,  # (8,L or more) v, u and floor; x, y, its power, and memory are written to the rest
+    s: int,  # words that count
+    beta: float,  # at most 1
+    prices: tuple,  # l1 and l2, (k,) each
+    w: np.ndarray,  # (k,) weights, 0 or more
+    p: np.ndarray,  # (k,) the pull is written to it
+    cost: np.ndarray,  # (k,) push and penalties are written to it
+) -> float:  # the distance (7)
+    "Look where a row stands."
+    v, u, floor, x, y, z, a = row[0][:s], row[1][:s], row[2][:s], row[3][:s], row[4][:s], row[5][:s], row[6][:s]
+    sum_in_loop(f, w, x)
+    for e in range(s):
+        y[e] = max(x[e], floor[e])
+    powers_in_loop(y, beta, z)
+    for e in range(s):
+        a[e] = v[e] * z[e]
+    dots_in_loop(f, a, p)
+    cost[:] = 0.0
+    if beta < 1:
+        for e in range(s):
+            a[e] = u[e] * z[e] * y[e]
+        dots_in_loop(f, a, cost)
+    for j in range(len(w)):
+        cost[j] += prices[0][j] + prices[1][j] * w[j]
+    return far_in_loop(w, p, cost)
+
+# %% ../nbs/06b_weights.ipynb #9e6ba207
+@compiled
+def direction_in_loop(
+    A: np.ndarray,  # (k,k) second derivatives, their lower triangle
+    w: np.ndarray,  # (k,) weights, 0 or more
+    p: np.ndarray,  # (k,) pull
+    cost: np.ndarray,  # (k,) push and penalties
+    ridge: float,  # share of the diagonal that is added to it
+    room: tuple,  # memory: (1,k,k), (1,k) and (1,k) float64, (1,) bool, and (1,) int64, 0
+    d: np.ndarray,  # (k,) the direction is written to it
+) -> float:  # the steepest slope that is allowed at the end
+    "Do what `newton_direction` does for one row."
+    k, (G, B, guess, done, only) = len(w), room
+    S, b, y = G[0], B[0], guess[0]
     for j in range(k):
         size = p[j] + cost[j]
         b[j], y[j] = (p[j] - cost[j]) / size, w[j] * size
     for j in range(k):
-        row, now, size, total = A[j], S[j], p[j] + cost[j], 0.0
+        total, size = 0.0, p[j] + cost[j]
         for i in range(j + 1):
-            now[i] = row[i] / (size * (p[i] + cost[i]))
-        now[j] *= 1 + ridge
+            S[j, i] = A[j, i] / (size * (p[i] + cost[i]))
+        S[j, j] *= 1 + ridge
         for i in range(j):
-            S[i, j] = now[i]
-            total += now[i] * y[i]
-            b[i] += now[i] * y[j]
-        b[j] += total + now[j] * y[j]
-        now[j] += 1e-100
+            S[i, j] = S[j, i]
+            total += S[j, i] * y[i]
+            b[i] += S[j, i] * y[j]
+        b[j] += total + S[j, j] * y[j]
+        S[j, j] += 1e-100
     for j in range(k):
         if b[j] <= 0:
             y[j] = 0.0
+    done[0], most, rounding = False, 0.0, 0.0
+    pivot_rows(G, B, guess, done, only)
+    for j in range(k):
+        d[j] = max(y[j], 0.0) / (p[j] + cost[j]) - w[j] if done[0] else 0.0
+        most += (cost[j] - p[j]) * d[j]
+        rounding += (cost[j] + p[j]) * abs(d[j])
+    return 0.5 * abs(most) + 1e-13 * rounding if done[0] else -np.inf
 
 # %% ../nbs/06b_weights.ipynb #b051916e
 @compiled
-def length_in_loop(F, v, x, dx, w, d, l1, l2, most, keeps):
-    "Return the length of `step_lengths` for one row; `H^T d` is written to `dx`."
-    c = 1.0
-    for e in range(len(v)):
-        f, total = F[e], 0.0
-        for j in range(len(d)):
-            total += f[j] * d[j]
-        dx[e] = total
-        if v[e] > 0 and -total * c > (1 - keeps) * x[e]:
-            c = (1 - keeps) * x[e] / -total
+def length_in_loop(
+    f: np.ndarray,  # (k,L or more) float64, topics at the words of a row
+    row: np.ndarray,  # (8,L or more) from `place_in_loop`, its last two are written to
+    s: int,  # words that count
+    beta: float,  # at most 1
+    d: np.ndarray,  # (k,) direction
+    cost: np.ndarray,  # (k,) push and penalties where it begins
+    l2: np.ndarray,  # (k,)
+    most: float,  # the steepest slope that is allowed at the end
+    keeps: float,  # share of `x` that each word which is pulled keeps
+) -> float:  # 0 where there is none
+    "Do what `step_lengths` does for one row."
+    v, floor, x, y, a, dx = row[0][:s], row[2][:s], row[3][:s], row[4][:s], row[6][:s], row[7][:s]
+    sum_in_loop(f, d, dx)
+    shrinks = 0.0
+    for e in range(s):
+        shrinks = max(shrinks, -dx[e] / y[e] if v[e] > 0 else 0.0)
+    c = 1.0 if shrinks <= 1 - keeps else (1 - keeps) / shrinks
     for _ in range(30):
         slope = 0.0
         for j in range(len(d)):
-            slope += d[j] * (l1[j] + l2[j] * (w[j] + c * d[j]))
-        for e in range(len(v)):
-            slope -= v[e] * dx[e] / (x[e] + c * dx[e]) if v[e] > 0 else 0.0
+            slope += d[j] * (cost[j] + l2[j] * c * d[j])
+        for e in range(s):
+            a[e] = max(x[e] + c * dx[e], floor[e])
+        powers_in_loop(a, beta, a)
+        for e in range(s):
+            slope -= v[e] * a[e] * dx[e]
         if slope <= most:
             return c
         c /= 2
     return 0.0
 
+# %% ../nbs/06b_weights.ipynb #990a18be
+@compiled
+def move_in_loop(
+    w: np.ndarray,  # (k,) weights, 0 or more, is written to
+    d: np.ndarray,  # (k,) direction
+    c: float,  # how far, above 0
+    p: np.ndarray,  # (k,) pull
+    cost: np.ndarray,  # (k,) push and penalties
+) -> None:
+    "Go along a direction, as `newton_step` does."
+    top, total = 0.0, 0.0
+    for j in range(len(w)):
+        top, total = max(top, w[j]), total + w[j] * cost[j]
+    for j in range(len(w)):
+        new = w[j] + c * d[j]
+        w[j] = max(new, 1e-28 * min(top, total / (p[j] + cost[j]))) if new > 0 else 0.0
+
+# %% ../nbs/06b_weights.ipynb #d3804f43
+@compiled
+def whole_in_loop(
+    A: np.ndarray,  # (k,k) second derivatives of (4) itself without penalties, their lower triangle, is written to
+    w: np.ndarray,  # (k,) weights, 0 or more
+    p: np.ndarray,  # (k,) pull
+    cost: np.ndarray,  # (k,) push and penalties
+    l2: np.ndarray,  # (k,)
+    which: np.ndarray,  # (k,) int64, memory
+    L: np.ndarray,  # (k,k) memory
+    new: np.ndarray,  # (k,) is written to
+) -> bool:  # False where it has no Cholesky factor
+    "Take the whole Newton step of `full_step` for one row."
+    s = 0
+    for j in range(len(w)):
+        A[j, j], new[j] = (A[j, j] + l2[j]) * (1 + 1e-7), p[j] - cost[j]
+        if w[j] > 0:
+            which[s] = j
+            s += 1
+    found = new.copy()
+    if not solve_set(A, new, which[:s], L, found):
+        return False
+    new[:] = 0.0
+    for i in range(s):
+        new[which[i]] = max(w[which[i]] + found[i], 0.0)
+    return True
+
 # %% ../nbs/06b_weights.ipynb #4e10d5c2
 @compiled
-def newton_in_loop(topics, v, l1, l2, W, solved, rows):
-    "Solve some rows for `beta=1` by Newton steps: `topics` is (b,L,k), `W` (b,k) the guess and the result."
-    L, k, done, only = topics.shape[1], topics.shape[2], np.zeros(1, np.bool_), np.zeros(1, np.int64)
-    x, dx, p, A, cost = np.empty(L), np.empty(L), np.empty(k), np.empty((k, k)), np.empty(k)
-    S, B, y, d = np.empty((1, k, k)), np.empty((1, k)), np.empty((1, k)), np.empty(k)
+def newton_in_loop(topics, v, u, floor, l1, l2, beta, W, solved, rows):
+    "Solve some rows by Newton steps: `topics` is (b,L,k) or (1,L,k), `W` (b,k) where they begin and the result."
+    L, k = topics.shape[1], topics.shape[2]
+    f, row, p, cost, d, A = np.empty((k, L)), np.empty((8, L)), np.empty(k), np.empty(k), np.empty(k), np.empty((k, k))
+    room = np.empty((1, k, k)), np.empty((1, k)), np.empty((1, k)), np.zeros(1, np.bool_), np.zeros(1, np.int64)
+    ahead, which, T = np.empty(k), np.empty(k, np.int64), np.empty((k, k))
     for i in rows:
-        F, w, price, bend, before = topics[i], W[i], l1[i % len(l1)], l2[i % len(l2)], np.inf
-        for _ in range(30):
-            pull_in_loop(F, v[i], w, x, p, A)
-            far, top, heavy, total, forces = 0.0, 0.0, 0.0, 0.0, 0.0
-            for j in range(k):
-                cost[j] = price[j] + bend[j] * w[j]
-                top, heavy = max(top, w[j]), max(heavy, w[j] * cost[j])
-                total, forces = total + w[j] * cost[j], forces + p[j] + cost[j]
-                if not cost[j] > 0:
-                    forces = np.inf
-            if not (top > 1e-30 and heavy > 1e-300 and forces < np.inf):
-                break
-            for j in range(k):
-                share = np.sqrt(max(w[j] / top, w[j] * cost[j] / heavy))
-                far = max(far, abs(min(share, (cost[j] - p[j]) / cost[j])))
+        w, prices, before = W[i], (l1[i % len(l1)], l2[i % len(l2)]), np.inf
+        terms = v[i], u[i % len(u)], floor[i % len(floor)]
+        s = words_in_loop(topics[i % len(topics)], terms, f, row)
+        x, a, b = row[3], row[6][:s], row[7]
+        far = place_in_loop(f, row, s, beta, prices, w, p, cost)
+        for _ in range(100):
             solved[i] = far <= 1e-13 or (far <= 1e-10 and far >= before / 2)
-            if solved[i]:
+            if solved[i] or far == np.inf:
                 break
-            quadratic_in_loop(A, w, p, cost, 1e-6, S[0], B[0], y[0])
-            done[0] = False
-            pivot_rows(S, B, y, done, only)
-            if not done[0]:
-                break
-            before, most, rounding = far, 0.0, 0.0
+            before = far
+            if beta < 1 and far < 0.1:
+                for e in range(s):
+                    bends = beta - 1 if x[e] >= row[2, e] else 1.0
+                    a[e] = row[5, e] * ((2 - beta) * row[0, e] / row[4, e] + bends * row[1, e])
+                pairs_in_loop(f, a, b, A)
+                if whole_in_loop(A, w, p, cost, prices[1], which, T, ahead):
+                    far = place_in_loop(f, row, s, beta, prices, ahead, p, cost)
+                    if far < before / 2:
+                        w[:] = ahead
+                        continue
+                    place_in_loop(f, row, s, beta, prices, w, p, cost)
+            for e in range(s):
+                a[e] = row[5, e] * (2 - beta) * row[0, e] / row[4, e]
+            pairs_in_loop(f, a, b, A)
             for j in range(k):
-                d[j] = max(y[0, j], 0.0) / (p[j] + cost[j]) - w[j]
-                most += (cost[j] - p[j]) * d[j]
-                rounding += (cost[j] + p[j]) * abs(d[j])
-            keeps = min(max(far * far, 1e-10), 0.1)
-            c = length_in_loop(F, v[i], x, dx, w, d, price, bend, 0.5 * abs(most) + 1e-13 * rounding, keeps)
+                A[j, j] += prices[1][j]
+            most = direction_in_loop(A, w, p, cost, 1e-6 if beta == 1 else 1e-7, room, d)
+            keeps = min(max(before * before, 1e-10), 0.1)
+            c = length_in_loop(f, row, s, beta, d, cost, prices[1], most, keeps)
             if c == 0:
                 break
-            for j in range(k):
-                new = w[j] + c * d[j]
-                w[j] = max(new, 1e-28 * min(top, total / (p[j] + cost[j]))) if new > 0 else 0.0
+            move_in_loop(w, d, c, p, cost)
+            far = place_in_loop(f, row, s, beta, prices, w, p, cost)
 
 # %% ../nbs/06b_weights.ipynb #3555a7fe
 def newton_rows(
@@ -659,7 +829,7 @@ def newton_rows(
     shares: Tensor | None = None,  # (k,) of the topics in the first weights, sum 1; None: equal ones
     rounds: int = 1000,  # of Newton's method, at most, after those of compiled loops
     updates: int = 10,  # multiplicative ones before them, for beta below 1 without a guess
-    loops: bool = njit is not None,  # compiled loops for beta of 1 on a CPU, rather than PyTorch alone
+    loops: bool = njit is not None,  # compiled loops for beta up to 1 on a CPU, rather than PyTorch alone
 ) -> Tensor:  # (b,k) float64, 0 or more
     "Minimise (4), with penalties, for each row by projected Newton steps."
     size = row_sizes(topics, terms)[:, None]
@@ -670,14 +840,14 @@ def newton_rows(
     w = updated_rows(topics, terms, w, updates) if guess is None and terms.beta < 1 else w
     far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if terms.beta < 2 else 1e-12
     W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
-    if loops and terms.beta == 1 and len(topics) > 1 and w.device.type == "cpu" and not terms.u.any():
-        arrays = [A.contiguous().numpy() for A in (topics, terms.v, terms.l1, terms.l2, W, ~moved)]
+    if loops and terms.beta <= 1 and w.device.type == "cpu" and (terms.beta < 1 or not terms.u.any()):
+        *arrays, solved = [A.contiguous().numpy() for A in (topics, *terms[:5], W, ~moved)]
+        arrays[-1:] = float(terms.beta), arrays[-1]
         in_threads(
-            lambda t, threads: newton_in_loop(*arrays, rows_of_part(len(w), t, threads)),
-            3.0 * topics.numel() * w.shape[1],
+            lambda t, threads: newton_in_loop(*arrays, solved, rows_of_part(len(w), t, threads)),
+            3.0 * terms.v.numel() * w.shape[1] ** 2,
         )
-        moved = ~torch.from_numpy(arrays[-1])
-        w = W.clone()
+        w, moved = W.clone(), ~torch.from_numpy(solved)
     for _ in range(rounds):
         here = look(topics, terms, w)
         more = moved & (here.far > 1e-13) & ((here.far > 1e-10) | (here.far < far / 2)) & (w.amax(1) > nothing)
