@@ -308,7 +308,7 @@ def pull_push_H(
         return (filled(V, W, H).T @ left).mT, gram((W if u is None else u.sqrt() * W).mT).to(H.dtype) @ H
     floor = floor if beta < 2 else 0.0
     parts = [lambda v, x: v * x.clamp_min(floor) ** (beta - 2), lambda v, x: x.clamp_min(floor) ** (beta - 1)]
-    if V.observed_only:
+    if V.observed_only or (V.full and beta != 1):  # the entries of `W H` serve for both
         pull, push = ((part.T @ left).mT for part in V.maps(parts, W, H))
         return pull, push
     pull = (V.map(parts[0], W, H).T @ left).mT

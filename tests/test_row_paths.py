@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from nmf_nb import weights
+from nmf_nb.divergence import beta_divergence
 from nmf_nb.linalg import data_matrix
 from nmf_nb.weights import Terms, newton_rows, nnls, solve_rows
 
@@ -69,6 +70,26 @@ def test_newton_rows_in_loops(seed):
         assert_close(found, plain, rtol=1e-6, atol=1e-9)
         with patch.object(weights, "in_threads", lambda f, work: [f(t, 3) for t in range(3)]):
             assert newton_rows(topics, terms, guess).equal(found)
+
+
+@pytest.mark.parametrize("beta", [-1, 0, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(6))
+def test_loops_and_pytorch_below_one(seed, beta):
+    "With zeros, with words and rows of all sizes, with penalties, and any number of threads: row by row the same minimum"
+    X, H = problem(seed, (1.0, 0.5)[seed % 2])
+    X, l1, l2 = X + 1e-12 * (beta <= 0 or seed % 2 == 0), 0.3 * (seed % 3), 0.2 * (seed % 3 == 2)
+    V, found = data_matrix(X, "cpu"), []
+    for loops in (True, False):
+        with patch.object(weights, "newton_rows", partial(newton_rows, loops=loops)):
+            found.append(solve_rows(V, H, beta, l1, l2))
+    with patch.object(weights, "in_threads", lambda f, work: [f(t, 3) for t in range(3)]):
+        assert solve_rows(V, H, beta, l1, l2).equal(found[0])
+    costs = [
+        [float(beta_divergence(data_matrix(x, "cpu"), w, H, beta)) for x, w in zip(X[:, None], W[:, None])]
+        for W in found
+    ]
+    costs = np.array(costs) + [(l1 * W + 0.5 * l2 * W**2).sum(1).numpy() for W in found]
+    np.testing.assert_allclose(costs[0], costs[1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("beta", [-1, 0, 0.5, 2.5, 3])
