@@ -23,8 +23,8 @@ __all__ = ['row_residuals', 'solve_free', 'block_pivoting', 'solve_set', 'pivot_
            'row_sizes', 'in_row_units', 'newton_direction', 'Line', 'slope_along', 'of_rows', 'step_lengths', 'Place',
            'look', 'newton_step', 'convex_bound', 'full_step', 'next_weights', 'updated_rows', 'words_in_loop',
            'sum_in_loop', 'dots_in_loop', 'pairs_in_loop', 'powers_in_loop', 'far_in_loop', 'place_in_loop',
-           'direction_in_loop', 'length_in_loop', 'move_in_loop', 'whole_in_loop', 'newton_in_loop', 'newton_rows',
-           'row_blocks', 'in_word_units', 'solve_rows_newton', 'solve_rows']
+           'bends_in_loop', 'direction_in_loop', 'length_in_loop', 'move_in_loop', 'whole_in_loop', 'newton_in_loop',
+           'newton_rows', 'row_blocks', 'in_word_units', 'solve_rows_newton', 'solve_rows']
 
 # %% ../nbs/06b_weights.ipynb #3d7760e1
 def row_residuals(
@@ -318,7 +318,7 @@ def forces(
 def hessian(
     topics: Tensor,  # (b,L,k) or (1,L,k)
     x: Tensor,  # (b,L) `H^T w`
-    terms: Terms,  # of equation (4), convex
+    terms: Terms,  # of equation (4)
 ) -> Tensor:  # (b,k,k)
     "Return the second derivatives of the penalised (4), equation (6)."
     y = torch.maximum(x, terms.floor)
@@ -661,6 +661,21 @@ def place_in_loop(
         cost[j] += prices[0][j] + prices[1][j] * w[j]
     return far_in_loop(w, p, cost)
 
+# %% ../nbs/06b_weights.ipynb #c128f6ce
+@compiled
+def bends_in_loop(
+    row: np.ndarray,  # (8,L or more) from `place_in_loop`
+    s: int,  # words that count
+    beta: float,  # at most 1
+    whole: bool,  # whether of (4) itself, or of its bound
+    a: np.ndarray,  # (L,) is written to
+) -> None:
+    "Write `a` of equation (6)."
+    v, u, floor, x, y, z = row[0], row[1], row[2], row[3], row[4], row[5]
+    for e in range(s):
+        push = 0.0 if not whole else u[e] if x[e] < floor[e] else (beta - 1) * u[e]
+        a[e] = z[e] * ((2 - beta) * v[e] / y[e] + push)
+
 # %% ../nbs/06b_weights.ipynb #9e6ba207
 @compiled
 def direction_in_loop(
@@ -780,8 +795,19 @@ def whole_in_loop(
 
 # %% ../nbs/06b_weights.ipynb #4e10d5c2
 @compiled
-def newton_in_loop(topics, v, u, floor, l1, l2, beta, W, solved, rows):
-    "Solve some rows by Newton steps: `topics` is (b,L,k) or (1,L,k), `W` (b,k) where they begin and the result."
+def newton_in_loop(
+    topics: np.ndarray,  # (b,L,k) at the words of each row, or (1,L,k) for all
+    v: np.ndarray,  # (b,L) of equation (4)
+    u: np.ndarray,  # (b or 1, L or 1) likewise
+    floor: np.ndarray,  # (b or 1, L or 1) likewise
+    l1: np.ndarray,  # (b,k) or (1,k)
+    l2: np.ndarray,  # (b,k) or (1,k)
+    beta: float,  # at most 1
+    W: np.ndarray,  # (b,k) where the rows begin, is written to
+    solved: np.ndarray,  # (b,) bool, is written to
+    rows: np.ndarray,  # int64, rows to do
+) -> None:
+    "Solve some rows by Newton steps."
     L, k = topics.shape[1], topics.shape[2]
     f, row, p, cost, d, A = np.empty((k, L)), np.empty((8, L)), np.empty(k), np.empty(k), np.empty(k), np.empty((k, k))
     room = np.empty((1, k, k)), np.empty((1, k)), np.empty((1, k)), np.zeros(1, np.bool_), np.zeros(1, np.int64)
@@ -790,7 +816,7 @@ def newton_in_loop(topics, v, u, floor, l1, l2, beta, W, solved, rows):
         w, prices, before = W[i], (l1[i % len(l1)], l2[i % len(l2)]), np.inf
         terms = v[i], u[i % len(u)], floor[i % len(floor)]
         s = words_in_loop(topics[i % len(topics)], terms, f, row)
-        x, a, b = row[3], row[6][:s], row[7]
+        a, b = row[6][:s], row[7]
         far = place_in_loop(f, row, s, beta, prices, w, p, cost)
         for _ in range(100):
             solved[i] = far <= 1e-13 or (far <= 1e-10 and far >= before / 2)
@@ -798,9 +824,7 @@ def newton_in_loop(topics, v, u, floor, l1, l2, beta, W, solved, rows):
                 break
             before = far
             if beta < 1 and far < 0.1:
-                for e in range(s):
-                    bends = beta - 1 if x[e] >= row[2, e] else 1.0
-                    a[e] = row[5, e] * ((2 - beta) * row[0, e] / row[4, e] + bends * row[1, e])
+                bends_in_loop(row, s, beta, True, a)
                 pairs_in_loop(f, a, b, A)
                 if whole_in_loop(A, w, p, cost, prices[1], which, T, ahead):
                     far = place_in_loop(f, row, s, beta, prices, ahead, p, cost)
@@ -808,8 +832,7 @@ def newton_in_loop(topics, v, u, floor, l1, l2, beta, W, solved, rows):
                         w[:] = ahead
                         continue
                     place_in_loop(f, row, s, beta, prices, w, p, cost)
-            for e in range(s):
-                a[e] = row[5, e] * (2 - beta) * row[0, e] / row[4, e]
+            bends_in_loop(row, s, beta, False, a)
             pairs_in_loop(f, a, b, A)
             for j in range(k):
                 A[j, j] += prices[1][j]
@@ -837,9 +860,11 @@ def newton_rows(
     w = needed * (1 / topics.shape[-1] if shares is None else shares)
     w = w if guess is None else torch.lerp(guess / size, w, 1e-6) * (w > 0)  # inside, where every x is positive
     terms = in_row_units(terms, size)
+    terms = terms._replace(l1=torch.where(needed > 0, terms.l1, 1.0))  # a weight that no word needs stays 0
     w = updated_rows(topics, terms, w, updates) if guess is None and terms.beta < 1 else w
     far, nothing = torch.full_like(size[:, 0], torch.inf), 1e-30 if terms.beta < 2 else 1e-12
-    W, todo, moved = w.clone(), torch.arange(len(w), device=w.device), torch.ones_like(far, dtype=torch.bool)
+    W, moved = w.clone(memory_format=torch.contiguous_format), torch.ones_like(far, dtype=torch.bool)
+    todo = torch.arange(len(w), device=w.device)
     if loops and terms.beta <= 1 and w.device.type == "cpu" and (terms.beta < 1 or not terms.u.any()):
         *arrays, solved = [A.contiguous().numpy() for A in (topics, *terms[:5], W, ~moved)]
         arrays[-1:] = float(terms.beta), arrays[-1]

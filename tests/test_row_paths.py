@@ -92,6 +92,16 @@ def test_loops_and_pytorch_below_one(seed, beta):
     np.testing.assert_allclose(costs[0], costs[1], rtol=1e-9, atol=1e-12)
 
 
+def test_a_guess_column_by_column():
+    "The loops write to the weights themselves, however they lie in memory"
+    rng = np.random.default_rng(0)
+    topics, v, guess = (torch.from_numpy(rng.random(shape) + 0.1) for shape in ((1, 9, 3), (6, 9), (6, 3)))
+    zero = torch.zeros(1, 1).double()
+    terms = Terms(v, zero, zero, topics.sum(1), zero.expand(1, 3), 1)
+    found = newton_rows(topics, terms, guess.mT.contiguous().mT)
+    assert_close(found, newton_rows(topics, terms, loops=False), rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("beta", [-1, 0, 0.5, 2.5, 3])
 def test_whole_steps_lead_to_the_same_minimum(beta):
     "They save time alone"
