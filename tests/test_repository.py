@@ -373,3 +373,15 @@ def test_a_name_stands_in_one_module():
             for name in [node.name] if hasattr(node, "name") else targets:
                 homes.setdefault(name, set()).add(module)
     assert {name: found for name, found in homes.items() if len(found) > 1 and not name.startswith("__")} == {}
+
+
+def test_the_benchmark_holds_no_row_twice():
+    "The index reads the file as it is: one row a key, each time to the mark of the best error in it"
+    import pandas as pd
+
+    rows = pd.read_csv(ROOT / "nbs" / "benchmarks" / "solvers.csv", keep_default_na=False, na_values={"best": [""]})
+    keys = rows[["problem", "seed", "solver", "what", "tau"]]
+    assert not keys.duplicated().any(), keys[keys.duplicated()]
+    best = rows[rows.what == "end"].astype({"error": float}).groupby(["problem", "seed"]).error.min().rename("now")
+    marks = rows[rows.what == "mark"].join(best, on=["problem", "seed"])
+    assert (marks.best == marks.now).all(), marks[marks.best != marks.now]
