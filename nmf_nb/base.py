@@ -556,7 +556,7 @@ def fit_factors(
         options = {"fixed": 0 if F is None else len(F), "shuffle": bool(model.shuffle)}
         options["seed"] = seed_of(model.random_state)
         options["merge"] = "merging" in solver.honours and F is None and model.init != "custom"
-        problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u, **options)
+        problem = make_problem(V, beta, model.alpha_W, model.alpha_H, model.l1_ratio, u, k=k, **options)
         check_solver(model, solver, problem)
         start = make_start(model, problem, k, W, H, F, size)
 

@@ -19,9 +19,9 @@ from .linalg import DataMatrix, DenseMatrix, SparseMatrix
 from .state import State
 
 # %% auto #0
-__all__ = ['TILE', 'WIDE', 'divide', 'divided', 'in_fours', 'sweep_tile', 'finish_tile', 'half_of_product', 'half_of_rows',
-           'half_of', 'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram', 'half_of_dense',
-           'price_of', 'residual_of', 'wider', 'narrow', 'small_steps', 'SmallStep']
+__all__ = ['TILE', 'WIDE', 'divide', 'divided', 'in_fours', 'one_after_the_other', 'sweep_tile', 'finish_tile', 'half_of_product',
+           'half_of_rows', 'half_of', 'half_of_sparse', 'can_fuse', 'fused_half_step', 'product_tiles', 'add_gram',
+           'half_of_dense', 'price_of', 'residual_of', 'wider', 'narrow', 'small_steps', 'SmallStep']
 
 # %% ../nbs/05d_fused.ipynb #f1c614c8
 @compiled
@@ -63,6 +63,15 @@ def in_fours(
     "Fill an order up to whole blocks of four with a row of zeros."
     order = np.append(rows, np.full(-len(rows) % 4, k))
     return order, -(-max(k, order.max(initial=0) + 1) // 4) * 4
+
+# %% ../nbs/05d_fused.ipynb #8f862115
+def one_after_the_other(
+    sweeps: list[np.ndarray],  # the rows of each, int64, 0 to k - 1
+    k: int,  # rows that there are
+) -> tuple[np.ndarray, int]:  # as from `in_fours`
+    "Put the orders of several sweeps one after the other."
+    orders, sizes = zip(*(in_fours(rows, k) for rows in sweeps))
+    return np.concatenate(orders), max(sizes)
 
 # %% ../nbs/05d_fused.ipynb #1fcf556d
 @compiled
@@ -258,19 +267,20 @@ def fused_half_step(
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     fixed: int = 0,  # the first rows of H, which stay
     match: bool = False,  # whether the inner product is asked for
+    sweeps: int = 1,  # with the same product, 1 or more
     order: Callable | None = None,  # how many rows, device -> their order; None: one after the other
 ) -> tuple[Tensor, Tensor, Tensor]:  # H after the sweep (k,m), where it goes on to (k,m), <B, H> () float64 or 0
     "Lower the objective in `H` by one sweep and go on, all in one pass over the columns."
     half, data, work = half_of(V.T, W)
     (k, m), number = H.shape, np.float32 if H.dtype is torch.float32 else np.float64
-    rows = np.arange(k - fixed) if order is None else order(k - fixed, H.device).numpy()
+    rows = [np.arange(k - fixed) if order is None else order(k - fixed, H.device).numpy() for _ in range(sweeps)]
     new, ahead, dots = H.new_empty(m, k), H.new_empty(m, k), np.empty(-(-m // TILE))
-    order, size = in_fours(rows + fixed, k)
+    order, size = one_after_the_other([some + fixed for some in rows], k)
     given = H.mT.contiguous().numpy(), old.mT.contiguous().numpy(), order, fixed
     prices = l1.to(H.dtype).numpy() if torch.is_tensor(l1) else np.full(1, l1, number)
     written = number(float(beta)), new.numpy(), ahead.numpy(), dots, match
     made = divided(G.numpy(), float(l2), size, new.numpy())
-    in_threads(lambda t, step: half(data, *made, *given, prices, *written, t, step), work + k * k * m)
+    in_threads(lambda t, step: half(data, *made, *given, prices, *written, t, step), work + sweeps * k * k * m)
     return new.mT, ahead.mT, torch.tensor(dots.sum())
 
 # %% ../nbs/05d_fused.ipynb #f6cb2f00
@@ -492,9 +502,10 @@ class SmallStep:
         self,
         penalty: Penalty = NO_PENALTY,  # on both factors, four numbers
         fixed: int = 0,  # the first rows of H, which stay
+        sweeps: tuple[int, int] = (1, 1),  # over W and over H with the same products
         divisor: float = 2.0,  # of beta after an undone step, above 1
     ):
-        self.penalty, self.fixed, self.divisor, self.V = penalty, fixed, divisor, None
+        self.penalty, self.fixed, self.sweeps, self.divisor, self.V = penalty, fixed, sweeps, divisor, None
 
     @staticmethod
     def suits(
@@ -524,7 +535,8 @@ class SmallStep:
     ) -> State:
         "Take several steps."
         m, k = state.memory, state.H.shape[0]
-        (on_W, size), (on_H, other) = (in_fours(np.arange(first, k), k) for first in (0, self.fixed))
+        ways = ([np.arange(first, k)] * sweeps for first, sweeps in zip((0, self.fixed), self.sweeps))
+        (on_W, size), (on_H, other) = (one_after_the_other(rows, k) for rows in ways)
         l1_W, l2_W, l1_H, l2_H = map(float, self.penalty)
         prices = (np.full(1, l1_W), l2_W), (np.full(1, l1_H), l2_H)
         given = [A.contiguous() for A in (m.W, m.W_ahead, m.H.mT, state.H.mT)]

@@ -18,7 +18,7 @@ from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
 __all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'half_step', 'chooser', 'extrapolated_step',
-           'random_order', 'shuffled']
+           'sweeps_that_pay', 'random_order', 'shuffled']
 
 # %% ../nbs/05_hals.ipynb #3502da67
 def hals_sweep(
@@ -113,11 +113,13 @@ def half_step(
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     fixed: int = 0,  # the first rows of H, which stay
     match: bool = False,  # whether the inner product is asked for
+    sweeps: int = 1,  # with the same products, 1 or more
     update: Callable = hals_sweep,  # (G, B, H, l1, l2) -> H, lowers the objective in one factor
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # H after the sweep and where it goes on to, both (..., k, m); <B, H> (...)
     "Lower the objective in `H` and go on."
-    B = (V.T @ W).mT.contiguous()
-    new = hold(update, fixed)(G.to(H.dtype), B, H, l1, l2)
+    B, G, new = (V.T @ W).mT.contiguous(), G.to(H.dtype), H
+    for _ in range(sweeps):
+        new = hold(update, fixed)(G, B, new, l1, l2)
     return new, go_on(new, old, beta), inner(B, new) if match else None
 
 # %% ../nbs/05_hals.ipynb #01420aea
@@ -141,6 +143,7 @@ def extrapolated_step(
     half: Callable = half_step,  # as `half_step`, with its options
     penalty: Penalty = NO_PENALTY,  # on both factors
     fixed: int = 0,  # the first rows of H, which stay
+    sweeps: tuple[int, int] = (1, 1),  # over W and over H with the same products
     divisor: float = 2.0,  # of beta after an undone step, above 1
 ) -> State:  # factors with an objective no larger, rounding apart
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
@@ -149,9 +152,9 @@ def extrapolated_step(
         before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
         V = filled(V, state.W, state.H)
     G = gram(m.W_ahead.mT)
-    H, H_ahead, _ = half(V, m.W_ahead, G, state.H, m.H, m.beta, *penalty[2:], fixed=fixed)
+    H, H_ahead, _ = half(V, m.W_ahead, G, state.H, m.H, m.beta, *penalty[2:], fixed=fixed, sweeps=sweeps[1])
     Q, old = gram(H_ahead), (m.W_ahead.mT, m.W.mT)
-    Wt, Wt_ahead, match = half(V.T, H_ahead.mT, Q, *old, m.beta, *penalty[:2], match=True)
+    Wt, Wt_ahead, match = half(V.T, H_ahead.mT, Q, *old, m.beta, *penalty[:2], match=True, sweeps=sweeps[0])
     f = 0.5 * (V.square_norm() - 2 * match + inner(gram(Wt), Q))  # equation (4)
     f = f + penalty_value(penalty, Wt.mT, H_ahead)
     keep = chooser(f <= before + 1e-15 * V.square_norm())  # a rise within rounding is none
@@ -160,6 +163,21 @@ def extrapolated_step(
     beta = keep(torch.minimum(m.limit, 1.05 * m.beta), m.beta / divisor)
     limit = keep((1.01 * m.limit).clamp_max(1), m.beta)
     return State(W, H_ahead, Momentum(W, H, W_ahead, torch.minimum(f, before), beta, limit))
+
+# %% ../nbs/05_hals.ipynb #01c8ede5
+def sweeps_that_pay(
+    V: DataMatrix,  # (n,m) data
+    k: int,  # components, 1 or more
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+    pays: float = 0.5,  # share of the cost of the products
+    most: int = 6,  # 1 or more
+) -> tuple[int, int]:  # over W and over H
+    "Return how many sweeps share their products with the data, equation (5)."
+    if V.device.type != "cpu":
+        return 1, 1
+    n, m = V.shape[0] if row_weight is None else row_weight.sum().item(), V.shape[1]
+    z = V.total(lambda v, x: (v > 0).double(), row_weight=row_weight).mean().item()
+    return tuple(min(most, 1 + int(pays * (z + q * k) / max(1, p * k))) for p, q in ((n, m), (m, n)))
 
 # %% ../nbs/05_hals.ipynb #79687cc6
 def random_order(

@@ -27,12 +27,13 @@ __all__ = ['SOLVERS', 'NMF', 'non_negative_factorization']
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 def _cd(problem):
     if not problem.shuffle and SmallStep.suits(problem.V, problem.penalty):
-        return SmallStep(problem.penalty, problem.fixed)
+        return SmallStep(problem.penalty, problem.fixed, problem.sweeps)
     if can_fuse(problem.V):
         half = partial(fused_half_step, order=random_order(problem.seed)) if problem.shuffle else fused_half_step
     else:
         half = partial(half_step, update=shuffled(hals_sweep, problem.seed)) if problem.shuffle else half_step
-    return partial(extrapolated_step, half=half, penalty=problem.penalty, fixed=problem.fixed)
+    options = {"penalty": problem.penalty, "fixed": problem.fixed, "sweeps": problem.sweeps}
+    return partial(extrapolated_step, half=half, **options)
 
 
 def _mu(problem):

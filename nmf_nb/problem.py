@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value
 from .divergence import reconstruction_error
+from .hals import sweeps_that_pay
 from .linalg import DataMatrix
 from .merge import MergedMatrix, can_merge, merge_columns
 from .train import check_finite
@@ -123,6 +124,7 @@ class Problem(NamedTuple):
     fixed: int = 0  # the first rows of H, which stay
     shuffle: bool = False  # whether the components are to be taken in a new order each step
     seed: int = 0  # of what a step draws
+    sweeps: tuple[int, int] = (1, 1)  # over W and over H with the same products, for steps that sweep
 
     @property
     def beta(self) -> float:
@@ -167,11 +169,14 @@ def make_problem(
     u: Tensor | None = None,  # (n,) float64 weights of the rows, 0 or more; None: 1 each
     units: Units | None = None,  # of the loop; None finds them
     merge: bool = False,  # whether parallel columns may stand as one
+    k: int | None = None,  # components; None: sweeps do not share their products
     **options,  # fixed, shuffle, seed: see `Problem`
 ) -> Problem:  # in the units of the loop
     "Return the problem that the loop solves."
     check_beta(V, beta)
     units = units or find_units(V, beta, u)
+    if k is not None and beta == 2:  # of the data as it is given, whose columns are not merged
+        options["sweeps"] = sweeps_that_pay(V, k, u)
     plain, u = units.of_data(V), None if u is None else u * 2.0**-units.q * 2.0**-units.q
     penalty = penalty_of(V, alpha_W, alpha_H, l1_ratio, n=None if u is None else u.sum().item())
     penalty = units.of_penalty(penalty, most=torch.finfo(V.dtype).max ** 0.5)
