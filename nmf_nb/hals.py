@@ -14,11 +14,11 @@ from torch import Tensor
 from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value, weighs
 from .gradient import hold
 from .state import State
-from .linalg import DataMatrix, filled, gram, inner
+from .linalg import DataMatrix, DenseMatrix, SparseMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'half_step', 'chooser', 'extrapolated_step',
-           'sweeps_that_pay', 'random_order', 'shuffled']
+__all__ = ['hals_sweep', 'hals_step_H', 'hals_step', 'Momentum', 'momentum', 'go_on', 'half_step', 'chooser', 'residual_if_small',
+           'extrapolated_step', 'sweeps_that_pay', 'random_order', 'shuffled']
 
 # %% ../nbs/05_hals.ipynb #3502da67
 def hals_sweep(
@@ -136,6 +136,20 @@ def chooser(
 
     return keep
 
+# %% ../nbs/05_hals.ipynb #1841a866
+def residual_if_small(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (..., n, k) 0 or more
+    H: Tensor,  # (..., k, m) 0 or more
+    f: Tensor,  # (...) float64, the objective by equation (4)
+    most: int = 1 << 22,  # entries, stored or not
+) -> Tensor:  # (...) float64
+    "Return half of `|V - W H|^2`: `f`, or its value from the entries where little is left of the data."
+    plain = isinstance(V, (DenseMatrix, SparseMatrix)) and not V.gaps and V.shape[0] * V.shape[1] <= most
+    if f.ndim or f.device.type != "cpu" or not plain or f > 1e-3 * V.square_norm():
+        return f
+    return 0.5 * (V.to_dense().double() - W.double() @ H.double()).square_().sum()
+
 # %% ../nbs/05_hals.ipynb #f688ea8c
 def extrapolated_step(
     V: DataMatrix,  # (n,m) data
@@ -156,7 +170,7 @@ def extrapolated_step(
     Q, old = gram(H_ahead), (m.W_ahead.mT, m.W.mT)
     Wt, Wt_ahead, match = half(V.T, H_ahead.mT, Q, *old, m.beta, *penalty[:2], match=True, sweeps=sweeps[0])
     f = 0.5 * (V.square_norm() - 2 * match + inner(gram(Wt), Q))  # equation (4)
-    f = f + penalty_value(penalty, Wt.mT, H_ahead)
+    f = residual_if_small(V, Wt.mT, H_ahead, f) + penalty_value(penalty, Wt.mT, H_ahead)
     keep = chooser(f <= before + 1e-15 * V.square_norm())  # a rise within rounding is none
     W, W_ahead = keep(Wt.mT, state.W), keep(Wt_ahead.mT, state.W)
     H, H_ahead = keep(H, state.H), keep(H_ahead, state.H)
@@ -168,15 +182,13 @@ def extrapolated_step(
 def sweeps_that_pay(
     V: DataMatrix,  # (n,m) data
     k: int,  # components, 1 or more
-    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
-    pays: float = 0.5,  # share of the cost of the products
+    pays: float = 0.4,  # share of the cost of the products
     most: int = 6,  # 1 or more
 ) -> tuple[int, int]:  # over W and over H
     "Return how many sweeps share their products with the data, equation (5)."
     if V.device.type != "cpu":
         return 1, 1
-    n, m = V.shape[0] if row_weight is None else row_weight.sum().item(), V.shape[1]
-    z = V.total(lambda v, x: (v > 0).double(), row_weight=row_weight).mean().item()
+    (n, m), z = V.shape, V.total(lambda v, x: (v > 0).double()).mean().item()
     return tuple(min(most, 1 + int(pays * (z + q * k) / max(1, p * k))) for p, q in ((n, m), (m, n)))
 
 # %% ../nbs/05_hals.ipynb #79687cc6
