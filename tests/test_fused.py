@@ -39,15 +39,16 @@ def data(seed, n, m, density, kind, dtype):
 @given(
     st.integers(0, 2**31), st.integers(1, 150), st.integers(1, 150), st.integers(1, 11), st.sampled_from([0.05, 0.5, 1]),
     st.sampled_from(["sparse", "dense"]), st.sampled_from([torch.float32, torch.float64]),
-    st.sampled_from([0.0, 0.1]), st.sampled_from([0.0, 0.3]), st.booleans(), st.booleans(),
+    st.sampled_from([0.0, 0.1]), st.sampled_from([0.0, 0.3]), st.booleans(), st.booleans(), st.sampled_from([1, 3]),
 )  # fmt: skip
-def test_both_half_steps(seed, n, m, k, density, kind, dtype, l1, l2, dead, mixed):
+def test_both_half_steps(seed, n, m, k, density, kind, dtype, l1, l2, dead, mixed, sweeps):
     V = data(seed, n, m, density, kind, dtype)
     (W, H, _), old = random_start(V, k, 0), random_start(V, k, 1).H
     W = W * (torch.arange(k) > 0) if dead else W
     given = V, W, gram(W.mT), H, old, torch.tensor(0.7, dtype=torch.float64), l1, l2
-    found = fused_half_step(*given, match=True, order=random_order(seed) if mixed else None)
-    plain = half_step(*given, match=True, update=shuffled(hals_sweep, seed) if mixed else hals_sweep)
+    options = {"match": True, "sweeps": sweeps}
+    found = fused_half_step(*given, **options, order=random_order(seed) if mixed else None)
+    plain = half_step(*given, **options, update=shuffled(hals_sweep, seed) if mixed else hals_sweep)
     scale = max(float(A.amax()) for A in (H, plain[0]))
     for a, b in zip(found[:2], plain[:2]):
         assert a.min() >= 0 and a.dtype is dtype and a.shape == (k, m)
