@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
-from .corpus import Corpus, CorpusError, load_corpus, read_batches
+from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of
+from .language import find_language
 from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
@@ -39,8 +40,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'named_path',
-           'WordParser', 'command_parser', 'corpus_for', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
-           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
+           'WordParser', 'command_parser', 'corpus_for', 'word_options', 'format_topics', 'print_topics', 'safe_cell',
+           'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
            'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
            'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
 
@@ -127,6 +128,9 @@ def command_parser() -> argparse.ArgumentParser:
     cut = "cut texts into passages of N words (sotu: 150)"
     p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
     p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
+    p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
+    listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
+    p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
     p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
@@ -162,6 +166,23 @@ def corpus_for(
             "ask for fewer with --topics, or cut long texts with --passage-words"
         )
     return corpus
+
+# %% ../nbs/15_cli.ipynb #c6952682
+def word_options(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+) -> dict:  # parameters of `TopicModel`
+    "Read which words are to be left out."
+    try:
+        language = args.language if args.language == "auto" else find_language(args.language).code
+    except ValueError as error:
+        raise CorpusError(f"--language: {error}") from None
+    if args.stop_words is None:
+        return {"language": language}
+    try:
+        words = [line.strip().lower() for _, line in read_lines(args.stop_words)]
+    except OSError as error:
+        raise CorpusError(f"--stop-words: {args.stop_words}: {error.strerror}; check the path") from None
+    return {"language": language, "stop_words": [word for word in words if word] or None}
 
 # %% ../nbs/15_cli.ipynb #cb4bc16e
 def format_topics(
@@ -382,22 +403,27 @@ def run_topics(
         raise CorpusError(f"--device: {error}") from None
     if args.json:
         need_stdout("write the files without --json")
+    words = word_options(args)
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
     corpus = corpus_for(args)
     watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
     with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched))
+        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched), **words)
         try:
             tm.fit(corpus)
         except (TypeError, ValueError) as error:
             if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
                 raise
             raise CorpusError(f"{args.corpus}: {error}") from None
+    for warning in said:
+        if "the language of the texts" in str(warning.message):
+            complain(str(warning.message))
     stopped = any("interrupted" in str(w.message) for w in said)
     written = write_run(tm, args.out, args.safe_csv)
     if not args.json:
-        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}\n")
+        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
+        print(f"language: {tm.made_['language']}\n")
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)

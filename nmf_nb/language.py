@@ -84,6 +84,7 @@ class Guess(NamedTuple):
     language: Language  # whose list has the largest share of them
     share: float  # 0 to 1
     words: int  # that were looked at
+    few: bool  # whether they are too few to tell
     sure: bool
 
 
@@ -94,8 +95,8 @@ def guess_language(
     "Guess in which language texts are."
     words = words_of(texts)
     (code, share), (_, second) = islice(word_shares(words).items(), 2)
-    sure = len(words) >= least and share >= 0.15 and second <= 0.95 * share
-    return Guess(languages()[code], share, len(words), sure)
+    few = len(words) < least
+    return Guess(languages()[code], share, len(words), few, not few and share >= 0.15 and second <= 0.95 * share)
 
 # %% ../nbs/09a_language.ipynb #a61cdf9b
 SCRIPTS = {

@@ -20,12 +20,14 @@ from .base import Factorisation, pack_value
 from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
 from .files import checking, read_tensors, write_tensors
+from .language import find_language, guess_language, unspaced_script
 from .linalg import pick_device
 from .measures import label, normalise, share_order
 from .nmf import NMF, non_negative_factorization
 from .report import report
 from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
 from .topic_files import topic_model_parts
+from .train import warn_user
 from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
 from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
 from .view import topics_by, topics_html, topics_text, unexplained, view, words_by
@@ -36,9 +38,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'vectorise', 'check_topics', 'fit_in_order',
-           'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'merged',
-           'given_labels', 'kept_labels', 'auto_solver', 'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'check_topics',
+           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join',
+           'merged', 'given_labels', 'kept_labels', 'auto_solver', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -92,15 +94,17 @@ def read_meta(
 
 # %% ../nbs/14_topics.ipynb #99c1382d
 def read_stop_words(
-    stop_words,  # "english", a list of words, or None
-) -> str | list[str] | None:
+    stop_words,  # the name or code of a language, a list of words, or None
+) -> str | list[str] | None:  # as scikit-learn takes them
     "Check stop words."
-    if stop_words is None or (isinstance(stop_words, str) and stop_words == "english"):
-        return stop_words
-    if isinstance(stop_words, (str, bytes)) or not hasattr(stop_words, "__iter__"):
+    if stop_words is None:
+        return None
+    if isinstance(stop_words, str):
+        language = find_language(stop_words)
+        return "english" if language.code == "en" else sorted(language.words)
+    if isinstance(stop_words, bytes) or not hasattr(stop_words, "__iter__"):
         raise ValueError(
-            f"stop_words={stop_words!r}; the list known by name is 'english'; for another language give a list of words, "
-            "or None for no stop words"
+            f"stop_words={stop_words!r}; it must be the name of a language, a list of words, or None for no stop words"
         )
     words = sorted(stop_words) if isinstance(stop_words, (set, frozenset)) else list(stop_words)
     wrong = [word for word in words if not isinstance(word, str)]
@@ -113,21 +117,57 @@ def read_stop_words(
         )
     return words
 
+# %% ../nbs/14_topics.ipynb #c0e0b6dd
+def stop_words_for(
+    texts: list[str],
+    stop_words="auto",  # "auto", or what `read_stop_words` takes
+    language: str = "auto",  # "auto", a name or a code
+    tokenizer=None,  # of the user, or None
+) -> tuple[str | list[str] | None, str]:  # as scikit-learn takes them, and what is said of the language
+    "Choose the words to leave out."
+    script = unspaced_script(texts) if tokenizer is None else None
+    if script:
+        raise CorpusError(
+            f"most letters of the texts are {script}, a script that sets no spaces between words; give a tokenizer that "
+            "cuts a text into words: TopicModel(..., tokenizer=...)"
+        )
+    if not isinstance(language, str):
+        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
+    named = None if language == "auto" else find_language(language)
+    if not isinstance(stop_words, str) or stop_words != "auto":
+        words = read_stop_words(stop_words)
+        return words, "no stop words" if words is None else "stop words as given"
+    if named:
+        return read_stop_words(named.code), f"{named.names[0]}, as given"
+    guess = guess_language(texts)
+    name, share = guess.language.names[0], f"{guess.share:.0%} of the words are in its list"
+    if guess.sure:
+        return read_stop_words(guess.language.code), f"{name}, for {share}"
+    if guess.few:
+        return "english", "English, for want of words to tell"
+    warn_user(
+        f"the language of the texts is not clear: the best guess is {name}, for {share}; no stop words are left out; "
+        "name it, as language='german' (--language german in the command), or give stop words of your own"
+    )
+    return None, f"not clear ({name}: {share})"
+
 # %% ../nbs/14_topics.ipynb #61ce7194
-WORDS = {"stop_words": "english", "ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "tokenizer": None}
+WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
+WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto"}
 
 
 def vectorise(
     texts: list[str],  # n documents
     vectorizer=None,  # of scikit-learn, in place of the choices; a copy of it is fitted
     **choices,  # any of `WORDS`, which holds their defaults
-) -> tuple:  # (n,m) sparse data, 0 or more, and the fitted vectoriser
+) -> tuple:  # (n,m) sparse data, 0 or more, the fitted vectoriser, and what is said of the language
     "Turn texts into a matrix."
     chosen = WORDS | choices
-    chosen["stop_words"] = read_stop_words(chosen["stop_words"])
     if vectorizer is None:
+        words = chosen["stop_words"], chosen.pop("language"), chosen["tokenizer"]
+        chosen["stop_words"], said = stop_words_for(texts, *words)
         given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
-        return tfidf(texts, **given, **({} if chosen["tokenizer"] is None else {"token_pattern": None}))
+        return *tfidf(texts, **given, **({} if chosen["tokenizer"] is None else {"token_pattern": None})), said
     changed = [name for name, value in chosen.items() if value != WORDS[name]]
     if changed:
         raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
@@ -140,7 +180,7 @@ def vectorise(
     vectorizer = clone(vectorizer)
     check_pattern(vectorizer)
     try:
-        return csr_matrix(vectorizer.fit_transform(texts)), vectorizer
+        return csr_matrix(vectorizer.fit_transform(texts)), vectorizer, "left to the vectorizer"
     except ValueError as error:
         if not finds_no_words(error):
             raise
@@ -180,12 +220,14 @@ def how_made(
     model: NMF,  # fitted
     n: int,  # texts
     words: str,  # what made the matrix
+    language: str,  # what is said of it
 ) -> dict[str, str]:  # name -> value
     "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
     return {
         "texts": f"{n:,}",
         "words": f"{model.components_.shape[1]:,}, by {words}",
+        "language": language,
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {model.random_state}",
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
         "reconstruction error": f"{model.reconstruction_err_:.4f} ({model.beta_loss})",
@@ -314,9 +356,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
     n_topics : int
         Topics, 1 or more.
     vectorizer : scikit-learn vectoriser or None
-        Makes a matrix of texts, in place of the next five parameters; a copy of it is fitted.
-    stop_words : "english", list of str or None
-        Words that are left out.
+        Makes a matrix of texts, in place of the next six parameters; a copy of it is fitted.
+    language : str
+        Whose function words are left out: "auto" guesses it, or a name or a code, such as "German" or "de".
+    stop_words : "auto", list of str, str or None
+        Words that are left out: "auto" takes those of the language; None leaves nothing out.
     ngram_range : (int, int)
         From how many to how many words in a row make a term.
     min_df, max_df : int, float or "auto"
@@ -372,7 +416,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         n_topics=16,
         *,
         vectorizer=None,
-        stop_words="english",
+        language="auto",
+        stop_words="auto",
         ngram_range=(1, 2),
         min_df="auto",
         max_df="auto",
@@ -385,7 +430,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         device="auto",
         verbose=0,
     ):
-        self.n_topics, self.vectorizer = n_topics, vectorizer
+        self.n_topics, self.vectorizer, self.language = n_topics, vectorizer, language
         self.stop_words, self.ngram_range, self.tokenizer = stop_words, ngram_range, tokenizer
         self.min_df, self.max_df, self.solver, self.beta_loss = min_df, max_df, solver, beta_loss
         self.max_iter, self.n_init, self.random_state = max_iter, n_init, random_state
@@ -404,9 +449,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         meta = getattr(docs, "meta", None) if meta is None else meta
         texts = read_texts(docs)
         meta = read_meta(meta, len(texts))
-        X, vectorizer = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
+        X, vectorizer, said = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
         k = check_topics(self.n_topics, *X.shape)
-        return self._hold(**self._fitted(X, vectorizer, texts, meta, k, n_init=self.n_init))
+        return self._hold(**self._fitted(X, vectorizer, texts, meta, k, said, n_init=self.n_init))
 
     def fit_transform(
         self,
@@ -418,7 +463,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         "Find the topics of texts and return the topics' shares in them."
         return self.fit(docs, y, meta=meta).doc_topics_
 
-    def _fitted(self, X, vectorizer, texts, meta, k, start=None, labels=None, **options) -> dict:
+    def _fitted(self, X, vectorizer, texts, meta, k, said, start=None, labels=None, **options) -> dict:
         "Factorise data; return what is to be held."
         auto = isinstance(self.solver, str) and self.solver == "auto"
         options["solver"] = auto_solver(self.beta_loss, self.device) if auto else self.solver
@@ -427,7 +472,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         }
         model = NMF(k, **options)
         W, order = fit_in_order(model, X, **(start or {}))
-        made = how_made(model, len(texts), "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__)
+        words = "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__
+        made = how_made(model, len(texts), words, said)
         names, history = vectorizer.get_feature_names_out(), model.history_
         seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
         seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})
@@ -631,7 +677,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
         options = {"start": {"W": W.astype(number), "H": H.astype(number)}, "init": "custom"}
         options["labels"] = kept_labels(given_labels(self), at)
-        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
+        new = self._fitted(
+            X, self.vectorizer_, self.docs_, self.meta_, len(H), self.made_.get("language", ""), **options
+        )
         return self._hold(**new, before=(*now["before"], now))
 
     def undo(self) -> TopicModel:  # self
