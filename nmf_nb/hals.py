@@ -182,13 +182,17 @@ def extrapolated_step(
 def sweeps_that_pay(
     V: DataMatrix,  # (n,m) data
     k: int,  # components, 1 or more
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
     pays: float = 0.4,  # share of the cost of the products
     most: int = 6,  # 1 or more
 ) -> tuple[int, int]:  # over W and over H
     "Return how many sweeps share their products with the data, equation (5)."
     if V.device.type != "cpu":
         return 1, 1
-    (n, m), z = V.shape, V.total(lambda v, x: (v > 0).double()).mean().item()
+    u = row_weight  # whole numbers count rows; others do not say how many there are
+    u = u if u is not None and u.max() < 2**31 and u.equal(u.round()) else None
+    n, m = V.shape[0] if u is None else u.sum().item(), V.shape[1]
+    z = V.total(lambda v, x: (v > 0).double(), row_weight=u).mean().item()
     return tuple(min(most, 1 + int(pays * (z + q * k) / max(1, p * k))) for p, q in ((n, m), (m, n)))
 
 # %% ../nbs/05_hals.ipynb #79687cc6

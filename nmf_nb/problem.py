@@ -176,7 +176,7 @@ def make_problem(
     check_beta(V, beta)
     units = units or find_units(V, beta, u)
     if k is not None and beta == 2:  # of the data as it is given, whose columns are not merged
-        options["sweeps"] = sweeps_that_pay(V, k)
+        options["sweeps"] = sweeps_that_pay(V, k, u)
     plain, u = units.of_data(V), None if u is None else u * 2.0**-units.q * 2.0**-units.q
     penalty = penalty_of(V, alpha_W, alpha_H, l1_ratio, n=None if u is None else u.sum().item())
     penalty = units.of_penalty(penalty, most=torch.finfo(V.dtype).max ** 0.5)

@@ -10,7 +10,11 @@ from nmf_nb.cli import main
 from nmf_nb.language import find_language, guess_language, languages, unspaced_script
 from nmf_nb.topics import stop_words_for
 
-THINGS = ("Hund", "Katze", "Steuer", "Haushalt"), ("Wiese", "Straße", "Wahl", "Rede"), ("bellt", "schläft", "steigt", "fällt")
+THINGS = (
+    ("Hund", "Katze", "Steuer", "Haushalt"),
+    ("Wiese", "Straße", "Wahl", "Rede"),
+    ("bellt", "schläft", "steigt", "fällt"),
+)
 GERMAN = [f"Der {a} ist auf der {b}, und sie {c} nicht, weil es so ist." for a, b, c in itertools.product(*THINGS)]
 
 
@@ -35,7 +39,9 @@ def test_no_clear_language():
     assert words is None and said.startswith("not clear")
 
 
-@pytest.mark.parametrize("text", ["人人生而自由，在尊严和权利上一律平等。", "มนุษย์ทั้งหลายเกิดมามีอิสระ", "すべての人間は、自由である。"])
+@pytest.mark.parametrize(
+    "text", ["人人生而自由，在尊严和权利上一律平等。", "มนุษย์ทั้งหลายเกิดมามีอิสระ", "すべての人間は、自由である。"]
+)
 def test_scripts_without_spaces(text):
     assert unspaced_script([text] * 3)
     with pytest.raises(CorpusError, match="give a tokenizer"):
