@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 # %% auto #0
-__all__ = ['SCRIPTS', 'Language', 'languages', 'find_language', 'words_of', 'word_shares', 'Guess', 'guess_language',
+__all__ = ['SCRIPTS', 'Language', 'languages', 'find_language', 'words_of', 'list_shares', 'Guess', 'guess_language',
            'unspaced_script']
 
 # %% ../nbs/09a_language.ipynb #a00bbc80
@@ -26,7 +26,7 @@ class Language(NamedTuple):
     names: tuple[str, ...]  # the English one first
     words: frozenset[str]  # in lower case
 
-
+# %% ../nbs/09a_language.ipynb #12762207
 @cache
 def languages() -> dict[str, Language]:  # code -> language
     "Return the languages that the package knows."
@@ -54,7 +54,7 @@ def find_language(
 
 # %% ../nbs/09a_language.ipynb #2970b37f
 def words_of(
-    texts: Iterable[str],
+    texts: Iterable[str],  # n documents
     most: int = 20_000,  # words, 1 or more
 ) -> list[str]:  # in lower case
     "Return words of two letters and more, about as many of each text."
@@ -65,8 +65,8 @@ def words_of(
     found = (m[0].lower() for text in texts[::step] for m in islice(word.finditer(text), each))
     return list(islice(found, most))
 
-
-def word_shares(
+# %% ../nbs/09a_language.ipynb #aa73426b
+def list_shares(
     words: list[str],  # in lower case
 ) -> dict[str, float]:  # code -> share of the words that its list has, 0 to 1, the largest first
     "Say how much of a text is in each list."
@@ -87,14 +87,14 @@ class Guess(NamedTuple):
     few: bool  # whether they are too few to tell
     sure: bool
 
-
+# %% ../nbs/09a_language.ipynb #7c308ae7
 def guess_language(
-    texts: Iterable[str],
+    texts: Iterable[str],  # n documents
     least: int = 100,  # words, fewer of which tell nothing
 ) -> Guess:
     "Guess in which language texts are."
     words = words_of(texts)
-    (code, share), (_, second) = islice(word_shares(words).items(), 2)
+    (code, share), (_, second) = islice(list_shares(words).items(), 2)
     few = len(words) < least
     return Guess(languages()[code], share, len(words), few, not few and share >= 0.15 and second <= 0.95 * share)
 
@@ -110,7 +110,7 @@ SCRIPTS = {
 
 
 def unspaced_script(
-    texts: Iterable[str],
+    texts: Iterable[str],  # n documents
     most: int = 100_000,  # letters to look at
 ) -> str | None:  # the language, where half of the letters are of a script that sets no spaces
     "Say whether texts need a tokenizer that cuts them into words."

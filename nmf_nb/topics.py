@@ -119,7 +119,7 @@ def read_stop_words(
 
 # %% ../nbs/14_topics.ipynb #c0e0b6dd
 def stop_words_for(
-    texts: list[str],
+    texts: list[str],  # n documents
     stop_words="auto",  # "auto", or what `read_stop_words` takes
     language: str = "auto",  # "auto", a name or a code
     tokenizer=None,  # of the user, or None
@@ -219,14 +219,14 @@ def fit_in_order(
 def how_made(
     model: NMF,  # fitted
     n: int,  # texts
-    words: str,  # what made the matrix
+    vectorizer,  # of the user, or None
     language: str,  # what is said of it
 ) -> dict[str, str]:  # name -> value
     "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
     return {
         "texts": f"{n:,}",
-        "words": f"{model.components_.shape[1]:,}, by {words}",
+        "words": f"{model.components_.shape[1]:,}, by {'TF-IDF' if vectorizer is None else type(vectorizer).__name__}",
         "language": language,
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {model.random_state}",
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
@@ -472,8 +472,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         }
         model = NMF(k, **options)
         W, order = fit_in_order(model, X, **(start or {}))
-        words = "TF-IDF" if self.vectorizer is None else type(self.vectorizer).__name__
-        made = how_made(model, len(texts), words, said)
+        made = how_made(model, len(texts), self.vectorizer, said)
         names, history = vectorizer.get_feature_names_out(), model.history_
         seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
         seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})
