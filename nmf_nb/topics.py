@@ -675,10 +675,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
         options = {"start": {"W": W.astype(number), "H": H.astype(number)}, "init": "custom"}
-        options["labels"] = kept_labels(given_labels(self), at)
-        new = self._fitted(
-            X, self.vectorizer_, self.docs_, self.meta_, len(H), self.made_.get("language", ""), **options
-        )
+        options |= {"labels": kept_labels(given_labels(self), at), "said": self.made_.get("language", "")}
+        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
         return self._hold(**new, before=(*now["before"], now))
 
     def undo(self) -> TopicModel:  # self
