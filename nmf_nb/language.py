@@ -121,6 +121,10 @@ def unspaced_script(
     counts = {name: len(re.findall(f"[{span}]", seen)) for name, span in SCRIPTS.items()}
     if 2 * sum(counts.values()) < letters or not any(counts.values()):
         return None
+    runs = re.findall(f"[{''.join(SCRIPTS.values())}]+", seen)
+    name = max(counts, key=counts.get)
+    if sum(map(len, runs)) <= (4 if name in ("Chinese", "Japanese") else 7) * len(runs):  # words are set apart
+        return None
     if 10 * counts["Japanese"] > counts["Chinese"] > 0:  # kana stand between the Chinese characters
         return "Japanese"
-    return max(counts, key=counts.get)
+    return name

@@ -49,6 +49,11 @@ def test_scripts_without_spaces(text):
     assert TopicModel(1, tokenizer=list, stop_words=None, min_df=1, max_df=1.0).fit([text] * 3).n_topics_ == 1
 
 
+def test_words_that_are_set_apart_already():
+    texts = ["人人 生而自由 在 尊严 和 权利 上 一律 平等", "权利 和 自由 是 平等 的"] * 3
+    assert "自由" in TopicModel(1, stop_words=None, max_df=1.0).fit(texts).words_
+
+
 def test_what_is_no_language():
     for name in ("Elvish", "", "xx"):
         with pytest.raises(ValueError, match="has no list of function words"):
