@@ -48,8 +48,8 @@ def find_language(
             return language
     known = ", ".join(f"{code} ({language.names[0]})" for code, language in languages().items())
     raise ValueError(
-        f"the language {name!r} has no list of function words here; give your own as stop_words=[...], or None to leave "
-        f"nothing out; known are {known}"
+        f"the language {name!r} has no list of function words here; give words to leave out yourself, as "
+        f"stop_words=[...] or --stop-words FILE; known are {known}"
     )
 
 # %% ../nbs/09a_language.ipynb #2970b37f
