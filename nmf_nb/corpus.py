@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, islice
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ else:  # names for the documentation; these libraries are imported where they ar
 __all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
            'read_lines', 'whole_letters', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names', 'read_csv',
            'grouped', 'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups',
-           'load_packaged', 'load_corpus', 'finds_no_words', 'tfidf']
+           'load_packaged', 'load_corpus', 'finds_no_words', 'fit_weighted', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -496,9 +496,28 @@ def finds_no_words(
     "Say whether an error is that no words are left."
     return any(said in str(error) for said in ("empty vocabulary", "no terms remain", "max_df corresponds to <"))
 
+# %% ../nbs/09_corpus.ipynb #7a001584
+def fit_weighted(
+    vectorizer: TfidfVectorizer,  # fitted here
+    texts: list[str],  # n documents
+    idf_power: float,  # p of equation (1)
+) -> csr_matrix:  # (n,m) data, 0 or more
+    "Fit a vectoriser, and raise its weights of words to a power."
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+
+    if idf_power == 1 or not vectorizer.use_idf:
+        return vectorizer.fit_transform(texts)
+    counts = CountVectorizer.fit_transform(vectorizer, texts)
+    weights = TfidfTransformer(
+        norm=vectorizer.norm, smooth_idf=vectorizer.smooth_idf, sublinear_tf=vectorizer.sublinear_tf
+    ).fit(counts)
+    weights.idf_ = vectorizer.idf_ = weights.idf_**idf_power
+    return weights.transform(counts)
+
 # %% ../nbs/09_corpus.ipynb #5cac2068
 def tfidf(
     texts: list[str],  # n documents
+    idf_power: float = 2.0,  # p of equation (1), 0 or more; 1 is plain TF-IDF
     **options,  # of `TfidfVectorizer`, over our defaults
 ) -> tuple[csr_matrix, TfidfVectorizer]:  # (n,m) data, 0 or more, and the fitted vectoriser
     "Turn texts into a TF-IDF matrix of words and pairs of words."
@@ -506,12 +525,14 @@ def tfidf(
 
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise TypeError("texts must be a list of strings, a string for each document")
+    if not isinstance(idf_power, Real) or not 0 <= idf_power < np.inf:
+        raise ValueError(f"idf_power={idf_power!r}; it must be a number of 0 or more, such as 1 for plain TF-IDF")
     n = len(texts)
     ours = {"stop_words": "english", "sublinear_tf": True, "ngram_range": (1, 2)}
     limits = {"min_df": min(5, max(1, n // 100)), "max_df": 0.3 if n >= 100 else 1.0}
     vectorizer = TfidfVectorizer(**{**ours, **limits, **options})
     try:
-        return vectorizer.fit_transform(texts), vectorizer
+        return fit_weighted(vectorizer, texts, idf_power), vectorizer
     except ValueError as error:
         if not finds_no_words(error):
             raise

@@ -434,6 +434,12 @@ PARAMETERS = {
     "ngram_range": [whole_number(0, 10**9)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
+    "language": optional(string(100)),
+    "idf_power": optional(real_number(0, 10**9)),
+    "near_duplicates": optional(
+        Rule("a number above 0, up to 1, or null", lambda v: v is None or v and real_number(0, 1).test(v))
+    ),
+    "init": optional(one_of("auto", None, "random", "nndsvd", "nndsvda", "nndsvdar")),
     "solver": optional(one_of("auto", *SOLVERS)),
     "beta_loss": (one_of("frobenius", "kullback-leibler", "itakura-saito"), real_number()),
     "max_iter": whole_number(0, sys.maxsize),
@@ -454,7 +460,8 @@ def params_of_parts(
     "Check parameters of a file."
     check_fields(parts, PARAMETERS, "the parameters")
     low, high = parts["ngram_range"]
-    return {name: unpack_value(value, {}) for name, value in parts.items()} | {"ngram_range": (low, high)}
+    given = {name: unpack_value(value, {}) for name, value in parts.items()}
+    return {"idf_power": 1.0, "near_duplicates": None, "init": None} | given | {"ngram_range": (low, high)}
 
 # %% ../nbs/13_topic_files.ipynb #cae0e84f
 def json_tensor(

@@ -19,6 +19,7 @@ from . import __version__
 from .base import Factorisation, pack_value
 from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
+from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
 from .language import find_language, guess_language, unspaced_script
 from .linalg import pick_device
@@ -38,9 +39,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'check_topics',
-           'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join',
-           'merged', 'given_labels', 'kept_labels', 'auto_solver', 'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'text_weights',
+           'check_topics', 'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename',
+           'topics_to_join', 'merged', 'given_labels', 'kept_labels', 'auto_solver', 'start_from_squares',
+           'prepare_start', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -153,7 +155,7 @@ def stop_words_for(
 
 # %% ../nbs/14_topics.ipynb #61ce7194
 WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
-WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto"}
+WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "idf_power": 2.0}
 
 
 def vectorise(
@@ -188,6 +190,23 @@ def vectorise(
             f"the vectorizer finds no words in {len(texts):,} texts ({error}); loosen its limits"
         ) from None
 
+# %% ../nbs/14_topics.ipynb #f222e0aa
+def text_weights(
+    X,  # (n,m) sparse data of documents
+    least: float | None,  # cosine from which two are near-duplicates, above 0 and up to 1; None seeks none
+    vectorizer=None,  # of the user, or None
+) -> tuple[np.ndarray | None, str]:  # (n,) above 0 and up to 1, or None where all count once, and what is said of them
+    "Weigh documents so that a group of near-duplicates counts about once."
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    if least is None:
+        return None, "not sought"
+    counts = near_duplicates(X if vectorizer is None else TfidfTransformer().fit_transform(X), least)
+    some = int((counts > 1).sum())
+    if not some:
+        return None, f"no texts at a cosine of {least:g} or more"
+    return 1 / counts, f"{some:,} texts have some, at a cosine of {least:g} or more; a group counts about once"
+
 # %% ../nbs/14_topics.ipynb #fa78a351
 def check_topics(
     n_topics: int,  # the reader's choice
@@ -207,10 +226,10 @@ def check_topics(
 def fit_in_order(
     model: NMF,  # fitted here; its components are put in order
     X,  # (n,m) data, 0 or more
-    **start,  # W and H for `init="custom"`
+    **options,  # of `NMF.fit_transform`: weights of the texts, W and H for `init="custom"`
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,k) weights, topics in order, and (k,) where each stood before
     "Fit a model with its topics in the order of their share."
-    W = model.fit_transform(X, **start)
+    W = model.fit_transform(X, **options)
     order = share_order(W, model.components_)
     model.components_ = model.components_[order]
     return W[:, order], order
@@ -221,6 +240,7 @@ def how_made(
     n: int,  # texts
     vectorizer,  # of the user, or None
     language: str,  # what is said of it
+    copies: str,  # what is said of near-duplicates
 ) -> dict[str, str]:  # name -> value
     "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
@@ -228,6 +248,7 @@ def how_made(
         "texts": f"{n:,}",
         "words": f"{model.components_.shape[1]:,}, by {'TF-IDF' if vectorizer is None else type(vectorizer).__name__}",
         "language": language,
+        "near-duplicates": copies,
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {model.random_state}",
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
         "reconstruction error": f"{model.reconstruction_err_:.4f} ({model.beta_loss})",
@@ -336,6 +357,36 @@ def auto_solver(
     known = {2: "cd", 1: "newton" if pick_device(device).type == "cpu" else "mu"}
     return known.get(beta_of(beta_loss), "mu")
 
+# %% ../nbs/14_topics.ipynb #7c3bb497
+def start_from_squares(
+    model: NMF,  # stays as it is
+    X,  # (n,m) data, 0 or more
+    weights: np.ndarray | None = None,  # (n,) how often each document counts
+    least: float = 1e-3,  # of the mean, 0 or more, by which entries are lifted
+) -> dict[str, np.ndarray]:  # W (n,k) and H (k,m), above 0
+    "Start a fit from that of the squared error."
+    squares = clone(model).set_params(beta_loss="frobenius", solver="cd", init=None)
+    W = squares.fit_transform(X, sample_weight=weights)
+    W, H = (A + least * A.mean() for A in (W, squares.components_))
+    whole, fitted = np.asarray(X.sum(axis=1)).ravel(), W @ H.sum(axis=1)
+    return {"W": (W * (whole / np.maximum(fitted, 1e-30))[:, None]).astype(W.dtype), "H": H}
+
+# %% ../nbs/14_topics.ipynb #f7b211af
+def prepare_start(
+    model: NMF,  # its `init` is set
+    X,  # (n,m) data, 0 or more
+    init: str | None,  # "auto", or what `NMF` takes
+    weights: np.ndarray | None = None,  # (n,) how often each document counts
+) -> dict[str, np.ndarray]:  # W and H, where the fit begins from factors
+    "Set where a fit begins."
+    auto = isinstance(init, str) and init == "auto"
+    model.set_params(init=None if auto else init)
+    if not auto or beta_of(model.beta_loss) == 2:
+        return {}
+    start = start_from_squares(model, X, weights)
+    model.set_params(init="custom", n_init=1)
+    return start
+
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
     "An attribute that the view holds."
@@ -356,7 +407,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     n_topics : int
         Topics, 1 or more.
     vectorizer : scikit-learn vectoriser or None
-        Makes a matrix of texts, in place of the next six parameters; a copy of it is fitted.
+        Makes a matrix of texts, in place of the next seven parameters; a copy of it is fitted.
     language : str
         Whose function words are left out: "auto" guesses it, or a name or a code, such as "German" or "de".
     stop_words : "auto", list of str, str or None
@@ -367,10 +418,17 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
     tokenizer : callable or None
         Text to list of words; None finds words of two letters and more.
+    idf_power : float
+        To which power the weight of rare words is raised, 0 or more; 1 is plain TF-IDF.
+    near_duplicates : float or None
+        Cosine of two texts from which they are near-duplicates, of which a group counts about once in the fit, above 0
+        and up to 1; None counts every text once.
     solver : "auto", or whatever `NMF` takes
         How it is minimised; "auto" is "cd" for "frobenius", "newton" for "kullback-leibler" on a CPU, else "mu".
     beta_loss : "frobenius", "kullback-leibler" or float
         What the factorisation minimises.
+    init : "auto", or whatever `NMF` takes but "custom"
+        Where it starts; "auto" is None of `NMF` for "frobenius", else the fit of the squared error.
     max_iter : int
         Iterations at most.
     n_init : int
@@ -422,8 +480,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         min_df="auto",
         max_df="auto",
         tokenizer=None,
+        idf_power=2.0,
+        near_duplicates=0.5,
         solver="auto",
         beta_loss="frobenius",
+        init="auto",
         max_iter=500,
         n_init=1,
         random_state=0,
@@ -432,8 +493,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ):
         self.n_topics, self.vectorizer, self.language = n_topics, vectorizer, language
         self.stop_words, self.ngram_range, self.tokenizer = stop_words, ngram_range, tokenizer
-        self.min_df, self.max_df, self.solver, self.beta_loss = min_df, max_df, solver, beta_loss
-        self.max_iter, self.n_init, self.random_state = max_iter, n_init, random_state
+        self.min_df, self.max_df, self.idf_power = min_df, max_df, idf_power
+        self.near_duplicates, self.solver, self.beta_loss = near_duplicates, solver, beta_loss
+        self.init, self.max_iter, self.n_init, self.random_state = init, max_iter, n_init, random_state
         self.device, self.verbose = device, verbose
 
     def fit(
@@ -470,9 +532,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         options |= {
             name: getattr(self, name) for name in ("beta_loss", "max_iter", "random_state", "device", "verbose")
         }
+        weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
         model = NMF(k, **options)
-        W, order = fit_in_order(model, X, **(start or {}))
-        made = how_made(model, len(texts), self.vectorizer, said)
+        start = prepare_start(model, X, self.init, weights) if start is None else start
+        W, order = fit_in_order(model, X, sample_weight=weights, **start)
+        made = how_made(model, len(texts), self.vectorizer, said, copies)
         names, history = vectorizer.get_feature_names_out(), model.history_
         seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
         seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})

@@ -378,6 +378,10 @@ ALLOWED = {  # other values that make sense
     ("params", "min_df"): [0.5],
     ("params", "max_df"): [0.5],
     ("params", "beta_loss"): [-1, 10**30, 0.5],
+    ("params", "idf_power"): [0.5],
+    ("params", "near_duplicates"): [None, 0.5],
+    ("params", "init"): [None],
+    ("params", "language"): ["", "S2000000000"],
     ("params", "random_state"): [None],
     ("params", "verbose"): [True, 10**30, 0.5],
 }
