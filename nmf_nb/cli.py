@@ -39,11 +39,12 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number', 'named_path',
-           'WordParser', 'command_parser', 'corpus_for', 'word_options', 'format_topics', 'print_topics', 'safe_cell',
-           'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
-           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
-           'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+__all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
+           'count_or_share', 'loss_name', 'named_path', 'WordParser', 'command_parser', 'corpus_for', 'word_options',
+           'model_options', 'format_topics', 'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt',
+           'say_recovered', 'write_run', 'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out',
+           'need_stdout', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report',
+           'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -89,6 +90,39 @@ def seed_number(
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
+# %% ../nbs/15_cli.ipynb #e2c8b20b
+def count_or_share(
+    text: str,  # a word of the command
+) -> int | float | str:  # 1 or more, above 0 and below 1, or "auto"
+    "Read a number of documents, or a share of all."
+    if text == "auto":
+        return text
+    try:
+        number = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        number = 0
+    if not (0 < number < 1 or isinstance(number, int) and number >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number of 1 or more nor a share between 0 and 1")
+    return number
+
+# %% ../nbs/15_cli.ipynb #120fc2c8
+LOSSES = ("frobenius", "kullback-leibler")
+
+
+def loss_name(
+    text: str,  # a word of the command
+) -> str | float:  # a name of `LOSSES`, or beta above 0, since texts have zeros
+    "Read a divergence."
+    if text in LOSSES:
+        return text
+    try:
+        beta = float(text)
+    except ValueError:
+        beta = np.nan
+    if not 0 < beta < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor one of {', '.join(LOSSES)}")
+    return beta
+
 # %% ../nbs/15_cli.ipynb #dc974e80
 def named_path(
     text: str,  # a word of the command
@@ -131,6 +165,17 @@ def command_parser() -> argparse.ArgumentParser:
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
+    p.add_argument("--no-numbers", action="store_true", help="leave out words with digits")
+    p.add_argument("--ngrams", type=at_least_one, default=2, metavar="N", help="words in a row that make a term (2)")
+    few, most = (
+        "leave out terms in fewer texts, a number or a share",
+        "leave out terms in more texts (0.3 from 100 texts on)",
+    )
+    p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=f"{few} (0.01, at most 5)")
+    p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
+    losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
+    p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
+    p.add_argument("--title", help="of the report")
     p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
@@ -183,6 +228,15 @@ def word_options(
     except OSError as error:
         raise CorpusError(f"--stop-words: {args.stop_words}: {error.strerror}; check the path") from None
     return {"language": language, "stop_words": [word for word in words if word] or None}
+
+# %% ../nbs/15_cli.ipynb #1b1b96db
+def model_options(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+) -> dict:  # parameters of `TopicModel`
+    "Return what the command says of the model."
+    made = {"random_state": args.seed, "device": args.device, "beta_loss": args.loss}
+    made |= {"ngram_range": (1, args.ngrams), "min_df": args.min_df, "max_df": args.max_df}
+    return made | {"token_pattern": "letters" if args.no_numbers else "words"} | word_options(args)
 
 # %% ../nbs/15_cli.ipynb #cb4bc16e
 def format_topics(
@@ -302,9 +356,10 @@ def write_run(
     tm: TopicModel,  # fitted
     out: Path,  # folder, made where it is missing
     safe: bool = False,  # tables that no spreadsheet runs
+    title: str | None = None,  # of the report
 ) -> list[str]:  # names of the files
     "Write everything that is written of a model."
-    made = attempt({"report.html": lambda: report_html(tm).encode(), **drawings(tm)})
+    made = attempt({"report.html": lambda: report_html(tm, title).encode(), **drawings(tm)})
     tables = {"topics.csv": (tm.topics_, True), "documents.csv": (tm.documents(), False)}
     makers = {name: partial(write_csv, table, index=index, safe=safe) for name, (table, index) in tables.items()}
     makers |= {name: lambda path, held=held: path.write_bytes(held) for name, held in made.items()} | {MODEL: tm.save}
@@ -403,13 +458,13 @@ def run_topics(
         raise CorpusError(f"--device: {error}") from None
     if args.json:
         need_stdout("write the files without --json")
-    words = word_options(args)
+    options = model_options(args)
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
     corpus = corpus_for(args)
     watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
     with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, random_state=args.seed, device=args.device, verbose=int(watched), **words)
+        tm = TopicModel(args.topics, verbose=int(watched), **options)
         try:
             tm.fit(corpus)
         except (TypeError, ValueError) as error:
@@ -420,7 +475,7 @@ def run_topics(
         if "the language of the texts" in str(warning.message):
             complain(str(warning.message))
     stopped = any("interrupted" in str(w.message) for w in said)
-    written = write_run(tm, args.out, args.safe_csv)
+    written = write_run(tm, args.out, args.safe_csv, args.title)
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
         print(f"language: {tm.made_['language']}\n")

@@ -36,10 +36,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     TfidfVectorizer = "sklearn.TfidfVectorizer"
 
 # %% auto #0
-__all__ = ['READERS', 'PACKAGED', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages', 'read_blocks',
-           'read_lines', 'whole_letters', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names', 'read_csv',
-           'grouped', 'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches', 'load_newsgroups',
-           'load_packaged', 'load_corpus', 'finds_no_words', 'fit_weighted', 'tfidf']
+__all__ = ['READERS', 'PACKAGED', 'PATTERNS', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages',
+           'read_blocks', 'read_lines', 'whole_letters', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names',
+           'read_csv', 'grouped', 'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches',
+           'load_newsgroups', 'load_packaged', 'load_corpus', 'word_pattern', 'finds_no_words', 'fit_weighted', 'tfidf']
 
 # %% ../nbs/09_corpus.ipynb #d56960ce
 class CorpusError(ValueError):
@@ -489,6 +489,26 @@ def load_corpus(
         passage_words = 150 if name_or_path == "sotu" else None
     return to_passages(corpus, passage_words) if passage_words else corpus
 
+# %% ../nbs/09_corpus.ipynb #74ee7383
+_MARKS = (  # combining marks that stand inside words, and the two joiners
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
+    "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
+    "\u102b-\u103e\u17b4-\u17d3\u200c\u200d"
+)
+
+
+def word_pattern(
+    letter: str,  # a class of characters, to which the marks are added
+) -> str:  # a regular expression
+    "Return a pattern that finds words of two letters and more, but no contractions."
+    letter = f"(?:{letter}|[{_MARKS}])"
+    piece = rf"(?<=['’])(?:ll|re|ve)(?!{letter})|(?<=\d[.,])\d"
+    negated = rf"\w+n['’]t(?!{letter})"
+    return f"(?<!\\w)(?<![{_MARKS}])(?!{piece}|{negated}){letter}{letter}+"
+
+
+PATTERNS = {"words": word_pattern(r"\w"), "letters": word_pattern(r"[^\W\d_]")}
+
 # %% ../nbs/09_corpus.ipynb #a2cb7827
 def finds_no_words(
     error: Exception,  # of a vectoriser
@@ -518,6 +538,7 @@ def fit_weighted(
 def tfidf(
     texts: list[str],  # n documents
     idf_power: float = 2.0,  # p of equation (1), 0 or more; 1 is plain TF-IDF
+    token_pattern: str = "words",  # or "letters", or a regular expression
     **options,  # of `TfidfVectorizer`, over our defaults
 ) -> tuple[csr_matrix, TfidfVectorizer]:  # (n,m) data, 0 or more, and the fitted vectoriser
     "Turn texts into a TF-IDF matrix of words and pairs of words."
@@ -530,9 +551,12 @@ def tfidf(
     n = len(texts)
     ours = {"stop_words": "english", "sublinear_tf": True, "ngram_range": (1, 2)}
     limits = {"min_df": min(5, max(1, n // 100)), "max_df": 0.3 if n >= 100 else 1.0}
+    ours["token_pattern"] = None if options.get("tokenizer") else PATTERNS.get(token_pattern, token_pattern)
     vectorizer = TfidfVectorizer(**{**ours, **limits, **options})
     try:
         return fit_weighted(vectorizer, texts, idf_power), vectorizer
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"token_pattern={token_pattern!r:.60} is no pattern: {error}") from None
     except ValueError as error:
         if not finds_no_words(error):
             raise

@@ -14,6 +14,8 @@ from importlib.resources import files
 from itertools import islice
 from typing import NamedTuple
 
+from .corpus import PATTERNS
+
 # %% auto #0
 __all__ = ['SCRIPTS', 'Language', 'languages', 'find_language', 'words_of', 'list_shares', 'Guess', 'guess_language',
            'unspaced_script']
@@ -61,8 +63,8 @@ def words_of(
     texts = list(texts)
     each = max(1, -(-most // max(1, len(texts))))
     step = max(1, len(texts) // most)
-    word = re.compile(r"\b[^\W\d_]{2,}\b")
-    found = (m[0].lower() for text in texts[::step] for m in islice(word.finditer(text), each))
+    word = re.compile(PATTERNS["letters"])
+    found = (m[0] for text in texts[::step] for m in islice(word.finditer(text.lower()), each))
     return list(islice(found, most))
 
 # %% ../nbs/09a_language.ipynb #aa73426b

@@ -435,6 +435,7 @@ PARAMETERS = {
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
     "language": optional(string(100)),
+    "token_pattern": optional(string(10**6)),
     "idf_power": optional(real_number(0, 10**9)),
     "near_duplicates": optional(
         Rule("a number above 0, up to 1, or null", lambda v: v is None or v and real_number(0, 1).test(v))
@@ -461,7 +462,8 @@ def params_of_parts(
     check_fields(parts, PARAMETERS, "the parameters")
     low, high = parts["ngram_range"]
     given = {name: unpack_value(value, {}) for name, value in parts.items()}
-    return {"idf_power": 1.0, "near_duplicates": None, "init": None} | given | {"ngram_range": (low, high)}
+    before = {"token_pattern": r"(?u)\b\w\w+\b", "idf_power": 1.0, "near_duplicates": None, "init": None}
+    return before | given | {"ngram_range": (low, high)}
 
 # %% ../nbs/13_topic_files.ipynb #cae0e84f
 def json_tensor(

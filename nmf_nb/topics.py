@@ -155,7 +155,7 @@ def stop_words_for(
 
 # %% ../nbs/14_topics.ipynb #61ce7194
 WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
-WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "idf_power": 2.0}
+WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "token_pattern": "words", "idf_power": 2.0}
 
 
 def vectorise(
@@ -169,7 +169,7 @@ def vectorise(
         words = chosen["stop_words"], chosen.pop("language"), chosen["tokenizer"]
         chosen["stop_words"], said = stop_words_for(texts, *words)
         given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
-        return *tfidf(texts, **given, **({} if chosen["tokenizer"] is None else {"token_pattern": None})), said
+        return *tfidf(texts, **given), said
     changed = [name for name, value in chosen.items() if value != WORDS[name]]
     if changed:
         raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
@@ -407,7 +407,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     n_topics : int
         Topics, 1 or more.
     vectorizer : scikit-learn vectoriser or None
-        Makes a matrix of texts, in place of the next seven parameters; a copy of it is fitted.
+        Makes a matrix of texts, in place of the next eight parameters; a copy of it is fitted.
     language : str
         Whose function words are left out: "auto" guesses it, or a name or a code, such as "German" or "de".
     stop_words : "auto", list of str, str or None
@@ -416,8 +416,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
         From how many to how many words in a row make a term.
     min_df, max_df : int, float or "auto"
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
+    token_pattern : "words", "letters" or a regular expression
+        What a word is: two letters or digits and more, letters alone, or what the expression finds.
     tokenizer : callable or None
-        Text to list of words; None finds words of two letters and more.
+        Text to list of words, in place of the pattern.
     idf_power : float
         To which power the weight of rare words is raised, 0 or more; 1 is plain TF-IDF.
     near_duplicates : float or None
@@ -479,6 +481,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         ngram_range=(1, 2),
         min_df="auto",
         max_df="auto",
+        token_pattern="words",
         tokenizer=None,
         idf_power=2.0,
         near_duplicates=0.5,
@@ -492,8 +495,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         verbose=0,
     ):
         self.n_topics, self.vectorizer, self.language = n_topics, vectorizer, language
-        self.stop_words, self.ngram_range, self.tokenizer = stop_words, ngram_range, tokenizer
-        self.min_df, self.max_df, self.idf_power = min_df, max_df, idf_power
+        self.stop_words, self.ngram_range, self.min_df, self.max_df = stop_words, ngram_range, min_df, max_df
+        self.token_pattern, self.tokenizer, self.idf_power = token_pattern, tokenizer, idf_power
         self.near_duplicates, self.solver, self.beta_loss = near_duplicates, solver, beta_loss
         self.init, self.max_iter, self.n_init, self.random_state = init, max_iter, n_init, random_state
         self.device, self.verbose = device, verbose
