@@ -40,11 +40,11 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'count_or_share', 'loss_name', 'named_path', 'WordParser', 'command_parser', 'corpus_for', 'word_options',
-           'model_options', 'format_topics', 'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt',
-           'say_recovered', 'write_run', 'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out',
-           'need_stdout', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report',
-           'drop_stdout', 'main']
+           'count_or_share', 'loss_name', 'named_path', 'WordParser', 'add_model_options', 'command_parser',
+           'corpus_for', 'word_options', 'model_options', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
+           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
+           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
+           'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -149,18 +149,11 @@ class WordParser(argparse.ArgumentParser):
         if message and file is not None:
             file.write(message)
 
-# %% ../nbs/15_cli.ipynb #a43f7078
-def command_parser() -> argparse.ArgumentParser:
-    "Make the parser of the command's words."
-    parser = WordParser(prog="nmf_nb", description="Topics by non-negative matrix factorisation.")
-    parser.add_argument("--version", action="version", version=f"nmf_nb {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    new = commands.add_parser
-    p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
-    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
-    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
-    cut = "cut texts into passages of N words (sotu: 150)"
-    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+# %% ../nbs/15_cli.ipynb #c13cc926
+def add_model_options(
+    p: argparse.ArgumentParser,  # of `nmf_nb topics`
+) -> None:
+    "Add the options that choose the words and what is fitted."
     p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
@@ -175,6 +168,20 @@ def command_parser() -> argparse.ArgumentParser:
     p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
     losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
     p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
+
+# %% ../nbs/15_cli.ipynb #a43f7078
+def command_parser() -> argparse.ArgumentParser:
+    "Make the parser of the command's words."
+    parser = WordParser(prog="nmf_nb", description="Topics by non-negative matrix factorisation.")
+    parser.add_argument("--version", action="version", version=f"nmf_nb {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    new = commands.add_parser
+    p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
+    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
+    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
+    cut = "cut texts into passages of N words (sotu: 150)"
+    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+    add_model_options(p)
     p.add_argument("--title", help="of the report")
     p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")

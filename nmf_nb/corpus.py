@@ -10,13 +10,14 @@ import gzip
 import io
 import os
 import re
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from numbers import Integral, Real
 from pathlib import Path
 from textwrap import shorten
@@ -490,17 +491,20 @@ def load_corpus(
     return to_passages(corpus, passage_words) if passage_words else corpus
 
 # %% ../nbs/09_corpus.ipynb #74ee7383
-_MARKS = (  # combining marks that stand inside words, and the two joiners
-    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
-    "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
-    "\u102b-\u103e\u17b4-\u17d3\u200c\u200d"
-)
+def _marks() -> str:
+    "Ranges of the combining marks below 2000, and the two joiners."
+    marks = [i for i in range(0x300, 0x2000) if unicodedata.category(chr(i)) in ("Mn", "Mc")]
+    ranges = [list(run) for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
+    return "".join(f"{chr(run[0][1])}-{chr(run[-1][1])}" for run in ranges) + "\u200c\u200d"
+
+
+_MARKS = _marks()
 
 
 def word_pattern(
     letter: str,  # a class of characters, to which the marks are added
 ) -> str:  # a regular expression
-    "Return a pattern that finds words of two letters and more, but no contractions."
+    "Return a pattern that finds words of two letters and more, but no pieces of contractions."
     letter = f"(?:{letter}|[{_MARKS}])"
     piece = rf"(?<=['’])(?:ll|re|ve)(?!{letter})|(?<=\d[.,])\d"
     negated = rf"\w+n['’]t(?!{letter})"
@@ -531,7 +535,11 @@ def fit_weighted(
     weights = TfidfTransformer(
         norm=vectorizer.norm, smooth_idf=vectorizer.smooth_idf, sublinear_tf=vectorizer.sublinear_tf
     ).fit(counts)
-    weights.idf_ = vectorizer.idf_ = weights.idf_**idf_power
+    with np.errstate(over="ignore"):
+        weights.idf_ = weights.idf_**idf_power
+    if not np.isfinite(weights.idf_**2).all():
+        raise CorpusError(f"idf_power={idf_power}: the weights of rare words overflow; give a smaller one, such as 2")
+    vectorizer.idf_ = weights.idf_
     return weights.transform(counts)
 
 # %% ../nbs/09_corpus.ipynb #5cac2068

@@ -201,7 +201,9 @@ def text_weights(
 
     if least is None:
         return None, "not sought"
-    counts = near_duplicates(X if vectorizer is None else TfidfTransformer().fit_transform(X), least)
+    if vectorizer is not None and not getattr(vectorizer, "use_idf", False):
+        X = TfidfTransformer(sublinear_tf=X.data.min(initial=1) >= 1).fit_transform(X)
+    counts = near_duplicates(X, least)
     some = int((counts > 1).sum())
     if not some:
         return None, f"no texts at a cosine of {least:g} or more"
@@ -363,7 +365,7 @@ def start_from_squares(
     X,  # (n,m) data, 0 or more
     weights: np.ndarray | None = None,  # (n,) how often each document counts
     least: float = 1e-3,  # of the mean, 0 or more, by which entries are lifted
-) -> dict[str, np.ndarray]:  # W (n,k) and H (k,m), above 0
+) -> dict[str, np.ndarray]:  # W (n,k), 0 or more, rows of empty documents 0; and H (k,m)
     "Start a fit from that of the squared error."
     squares = clone(model).set_params(beta_loss="frobenius", solver="cd", init=None)
     W = squares.fit_transform(X, sample_weight=weights)
@@ -434,7 +436,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     max_iter : int
         Iterations at most.
     n_init : int
-        Starts, of which the best is kept.
+        Starts, of which the best is kept; where the fit begins from that of the squared error, starts of the latter.
     random_state : int
         Seed of the start.
     device : "auto", "cpu" or "cuda"
@@ -530,13 +532,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     def _fitted(self, X, vectorizer, texts, meta, k, said, start=None, labels=None, **options) -> dict:
         "Factorise data; return what is to be held."
-        auto = isinstance(self.solver, str) and self.solver == "auto"
-        options["solver"] = auto_solver(self.beta_loss, self.device) if auto else self.solver
-        options |= {
-            name: getattr(self, name) for name in ("beta_loss", "max_iter", "random_state", "device", "verbose")
-        }
+        names = "beta_loss", "max_iter", "random_state", "device", "verbose"
         weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
-        model = NMF(k, **options)
+        model = NMF(k, solver=self._solver(), **options | {name: getattr(self, name) for name in names})
         start = prepare_start(model, X, self.init, weights) if start is None else start
         W, order = fit_in_order(model, X, sample_weight=weights, **start)
         made = how_made(model, len(texts), self.vectorizer, said, copies)
@@ -544,6 +542,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
         seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})
         return {"view": seen, "model": model, "X": X}
+
+    def _solver(self):
+        "The solver that is taken."
+        auto = isinstance(self.solver, str) and self.solver == "auto"
+        return auto_solver(self.beta_loss, self.device) if auto else self.solver
 
     def _hold(self, view: TopicView, model, X=None, order=None, before=()) -> TopicModel:
         "Set all that is fitted, at once; `before` is what `undo` goes back to."
