@@ -379,6 +379,7 @@ ALLOWED = {  # other values that make sense
     ("params", "max_df"): [0.5],
     ("params", "beta_loss"): [-1, 10**30, 0.5],
     ("params", "idf_power"): [0.5],
+    ("params", "token_pattern"): ["", "S2000000000"],
     ("params", "near_duplicates"): [None, 0.5],
     ("params", "init"): [None],
     ("params", "language"): ["", "S2000000000"],
