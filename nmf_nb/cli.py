@@ -160,11 +160,9 @@ def add_model_options(
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
     p.add_argument("--no-numbers", action="store_true", help="leave out words with digits")
     p.add_argument("--ngrams", type=at_least_one, default=2, metavar="N", help="words in a row that make a term (2)")
-    few, most = (
-        "leave out terms in fewer texts, a number or a share",
-        "leave out terms in more texts (0.3 from 100 texts on)",
-    )
-    p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=f"{few} (0.01, at most 5)")
+    few = "leave out terms in fewer texts, a number or a share (0.01, at most 5)"
+    most = "leave out terms in more texts (0.3 from 100 texts on)"
+    p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=few)
     p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
     losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
     p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
