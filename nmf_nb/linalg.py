@@ -327,6 +327,14 @@ class DataMatrix:
         "Return the matrix with `f(v, x)` at its stored entries, where `x` is the entry of `W H`; at a gap `v` is `x`."
         return Blockwise(self, lambda at, block: block.map(f, W[..., at, :], H), gaps=False)
 
+    def filled(
+        self,
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ) -> DataMatrix:  # without gaps
+        "Return the matrix with the entries of `W H` where its own are missing."
+        return self.map(lambda v, x: v, W, H)
+
     def maps(
         self,
         functions: list[Callable],  # each as for `map`
@@ -691,6 +699,22 @@ class SparseMatrix(_Stored):
             return torch.sparse.sampled_addmm(self.V, W.contiguous(), H, beta=0.0).values()
         Ht, pairs = H.mT.contiguous(), zip(self.row_index.split(block), self.V.col_indices().split(block))
         return torch.cat([(W[..., r, :] * Ht[..., c, :]).sum(-1) for r, c in pairs], dim=-1)
+
+    @cached_property
+    def gap_pattern(self) -> tuple[Tensor, Tensor]:  # (n,m) CSR with an entry in each gap, and (gaps,) their places
+        "Where the gaps are, for one fit."
+        before = torch.cat([self.hidden.new_zeros(1, dtype=torch.int64), self.hidden.cumsum(0)])
+        at = self.hidden.nonzero()[:, 0]
+        crow, cols = before[self.V.crow_indices()], self.V.col_indices()[at]
+        return csr_tensor(crow, cols, self.values.new_zeros(len(at)), self.shape, check=False), at
+
+    def filled(self, W, H) -> DataMatrix:
+        "Return the matrix with `W H` in its gaps; for one fit at the cost of the gaps alone."
+        if W.ndim > 2 or H.ndim > 2 or self._own_gaps:
+            return super().filled(W, H)
+        pattern, at = self.gap_pattern
+        x = torch.sparse.sampled_addmm(pattern, W.contiguous(), H, beta=0.0).values()
+        return self.with_values(self.values.index_copy(0, at, x))
 
     def with_values(
         self,
@@ -1079,7 +1103,7 @@ def filled(
     "Return the matrix of equation (4) or (5)."
     if V.observed_only:
         return LowRankPlus(V.map(lambda v, x: v - x, W, H), W, H)
-    return V.map(lambda v, x: v, W, H) if V.gaps else V
+    return V.filled(W, H) if V.gaps else V
 
 # %% ../nbs/00_linalg.ipynb #20aea599
 def gap_places(
