@@ -708,7 +708,11 @@ class SparseMatrix(_Stored):
         crow, cols = before[self.V.crow_indices()], self.V.col_indices()[at]
         return csr_tensor(crow, cols, self.values.new_zeros(len(at)), self.shape, check=False), at
 
-    def filled(self, W, H) -> DataMatrix:
+    def filled(
+        self,
+        W: Tensor,  # (..., n, k)
+        H: Tensor,  # (..., k, m)
+    ) -> DataMatrix:  # without gaps
         "Return the matrix with `W H` in its gaps; for one fit at the cost of the gaps alone."
         if W.ndim > 2 or H.ndim > 2 or self._own_gaps:
             return super().filled(W, H)

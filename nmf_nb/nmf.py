@@ -14,15 +14,17 @@ from sklearn.callback import with_callbacks
 from .base import FILE_RULES, OPTIONS, Factorisation, Solver, best_weights, check_flag, check_parameters
 from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
+from .divergence import beta_of
 from .gradient import pgd_step
 from .fused import SmallStep, can_fuse, fused_half_step
+from .linalg import pick_device
 from .hals import extrapolated_step, half_step, hals_sweep, momentum, random_order, shuffled
 from .mu import mu_step
 from .newton import coordinate_step, in_any_order
 from .train import warn_user
 
 # %% auto #0
-__all__ = ['SOLVERS', 'NMF', 'non_negative_factorization']
+__all__ = ['SOLVERS', 'auto_solver', 'NMF', 'non_negative_factorization']
 
 # %% ../nbs/07_nmf.ipynb #f2c6e526
 def _cd(problem):
@@ -57,6 +59,15 @@ SOLVERS = {
     "newton": Solver(_newton, betas=(1.0,), honours=OPTIONS, root=True),
     "pgd": Solver(_pgd, honours=OPTIONS),
 }
+
+# %% ../nbs/07_nmf.ipynb #a5c1d0e2
+def auto_solver(
+    beta_loss: float | str,  # the divergence
+    device: str,  # "auto", "cpu" or "cuda"
+) -> str:  # a name of `SOLVERS`
+    "Return the name of the fastest solver for a divergence."
+    known = {2: "cd", 1: "newton" if pick_device(device).type == "cpu" else "mu"}
+    return known.get(beta_of(beta_loss), "mu")
 
 # %% ../nbs/07_nmf.ipynb #73723c1c
 class NMF(Factorisation):

@@ -22,9 +22,8 @@ from .divergence import beta_of
 from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
 from .language import find_language, guess_language, unspaced_script
-from .linalg import pick_device
 from .measures import label, normalise, share_order
-from .nmf import NMF, non_negative_factorization
+from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
 from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
 from .topic_files import topic_model_parts
@@ -41,8 +40,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'text_weights',
            'check_topics', 'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename',
-           'topics_to_join', 'merged', 'given_labels', 'kept_labels', 'auto_solver', 'start_from_squares',
-           'prepare_start', 'TopicModel']
+           'topics_to_join', 'merged', 'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start',
+           'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -349,15 +348,6 @@ def kept_labels(
     "Return the labels after joining topics."
     joined = [labels[j] for j in at if labels[j]]
     return [" + ".join(joined) or None, *(name for j, name in enumerate(labels) if j not in at)]
-
-# %% ../nbs/14_topics.ipynb #a5c1d0e2
-def auto_solver(
-    beta_loss: float | str,  # the divergence
-    device: str,  # "auto", "cpu" or "cuda"
-) -> str:  # a name of `nmf.SOLVERS`
-    'Return the solver that `solver="auto"` stands for.'
-    known = {2: "cd", 1: "newton" if pick_device(device).type == "cpu" else "mu"}
-    return known.get(beta_of(beta_loss), "mu")
 
 # %% ../nbs/14_topics.ipynb #7c3bb497
 def start_from_squares(
