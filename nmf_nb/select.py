@@ -40,10 +40,10 @@ else:  # names for the documentation; these libraries are imported where they ar
 __all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hidden', 'places_stored', 'draw_zeros',
            'hidden_entries', 'held_out_errors', 'entries_divergence', 'quarters', 'held_out_block', 'first_columns',
            'sample_columns', 'consensus_matrix', 'dispersion', 'cophenetic_correlation', 'consensus_above_chance',
-           'ard_step', 'relevant_components', 'units', 'Restart', 'restart_of', 'within_one_error', 'shows_structure',
-           'unit_scores', 'of_kind', 'score_table', 'first_best', 'rank_candidates', 'plot_ranks', 'Selection',
-           'selection_text', 'read_ranks', 'read_criteria', 'check_folds', 'unit_seed', 'measure_unit', 'resumed',
-           'carried_out', 'select_n_components']
+           'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart', 'restart_of', 'within_one_error',
+           'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best', 'rank_candidates', 'plot_ranks',
+           'Selection', 'selection_text', 'read_ranks', 'read_criteria', 'check_folds', 'unit_seed', 'measure_unit',
+           'resumed', 'carried_out', 'select_n_components']
 
 # %% ../nbs/13_select.ipynb #a7f88a41
 class Member(NamedTuple):
@@ -294,12 +294,23 @@ def ard_step(
     pull, push = pull_push_H(V, W, H, beta)
     return State(W, H * (pull / (push + price[..., None])).pow(gamma))
 
+# %% ../nbs/13_select.ipynb #d433f3f1
+def noise_variance(
+    V: DataMatrix,  # (n,m) data
+    W: np.ndarray,  # (n,k) weights
+    H: np.ndarray,  # (k,m) components
+) -> float:  # in the square of the unit of the data
+    "Estimate the variance of the noise from what a fit leaves, at least half of the degrees of freedom being free."
+    size, used = V.shape[0] * V.shape[1], W.shape[1] * sum(V.shape)
+    squares = 2 * beta_divergence(V, *(torch.from_numpy(A).to(V.device) for A in (W, H))).item()
+    return squares / max(size - used, size / 2)
+
 # %% ../nbs/13_select.ipynb #5491315b
 def relevant_components(
     X,  # (n,m) data, dense or CSR, 0 or more
     k: int,  # components to begin with, more than there can be
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    phi: float | None = None,  # dispersion; None: the mean squared error of a fit with `k` for beta 2, else 1
+    phi: float | None = None,  # dispersion; None: `noise_variance` of a fit with `k` for beta 2, else 1
     seed: int = 0,  # of the start
     device: str = "cpu",  # or "cuda"
     a: float = 10.0,  # shape of the prior of the scales, above 2
@@ -310,14 +321,11 @@ def relevant_components(
     V = data_matrix(X, device)
     W, H, _ = fit_members(V, [k], [seed], beta, **options)[0]
     if phi is None:
-        phi = (
-            2 * beta_divergence(V, *map(torch.from_numpy, (W, H))).item() / (V.shape[0] * V.shape[1] - k * sum(V.shape))
-            if beta == 2
-            else 1.0
-        )
+        phi = noise_variance(V, W, H) if beta == 2 else 1.0
     b = (float(V.mean()) * (a - 1) * (a - 2) / k) ** 0.5
-    size = (W.sum(0, keepdims=True) / np.maximum(H.sum(1), 1e-30)) ** 0.5  # both factors share the scale
-    factors = (torch.from_numpy(A + 1e-3 * A.mean()).to(V.device) for A in (W / size, H * size.T))
+    W, H = W + 1e-3 * W.mean(), H + 1e-3 * H.mean()  # a zero would stay one
+    size = np.sqrt(W.sum(0) / H.sum(1))  # both factors share the scale
+    factors = (torch.from_numpy(A).to(V.device) for A in (W / size, H * size[:, None]))
     step = partial(ard_step, beta=beta, phi=phi, a=a, b=b)
     W, H = fit(step, V, State(*factors), max_iter, tol=0, every=max_iter, warn=False).state[:2]
     scale = (W.sum(0) + H.sum(1) + b).numpy(force=True)
@@ -660,7 +668,8 @@ def measure_unit(
     if kind == "block":
         block = quarters(*X.shape, s["random_state"])[number]
         return held_out_block(X, ks, block, seed=seed, device=device, **options)
-    return relevant_components(X, 2 * max(ks), s["beta"], seed=seed, device=device)
+    most = X.shape[0] * X.shape[1] // (2 * sum(X.shape))  # half of the degrees of freedom
+    return relevant_components(X, max(max(ks), min(2 * max(ks), most)), s["beta"], seed=seed, device=device)
 
 # %% ../nbs/13_select.ipynb #a3cb0c0d
 def resumed(
