@@ -29,7 +29,7 @@ else:  # names for the documentation; these libraries are imported where they ar
 __all__ = ['MARKS', 'explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'document_rows',
            'representative_docs', 'find_docs', 'find_topics', 'changed_text', 'search_tokens', 'text_parser',
            'check_pattern', 'term_places', 'marked', 'Explanation', 'explain', 'unexplained', 'topic_signs', 'flags',
-           'topics_by', 'document_table', 'topics_text', 'topics_html', 'export_table']
+           'topics_by', 'document_table', 'topic_marks', 'marks_meant', 'topics_text', 'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -534,13 +534,36 @@ def document_table(
     share = tm.doc_topics_.max(axis=1).round(4)
     return document_rows(tm, np.arange(len(topic)), topic=topic, topic_label=labels, topic_share=share)
 
+# %% ../nbs/10b_view.ipynb #61e06258
+def topic_marks(
+    tm: TopicView,  # or a `TopicModel`
+) -> dict[int, list[str]]:  # number of a topic -> its marks, such as "generic" or "alike 5"; of marked topics alone
+    "Name the marks of each topic that `flags` marks."
+    marks = {}
+    for kind, topics in flags(tm)[["kind", "topics"]].itertuples(index=False):
+        for j in topics:
+            others = [str(i) for i in topics if i != j]
+            marks.setdefault(j, []).append(" ".join([kind, *others]))
+    return dict(sorted(marks.items()))
+
+# %% ../nbs/10b_view.ipynb #89dae6f0
+def marks_meant(
+    marks: dict[int, list[str]],  # from `topic_marks`
+) -> dict[str, str]:  # kind -> what it means, of those that occur
+    "Return what the marks of a table mean."
+    found = {mark.rstrip("0123456789 ") for names in marks.values() for mark in names}
+    return {kind: what for kind, what in MARKS.items() if kind in found}
+
 # %% ../nbs/10b_view.ipynb #f7c72530
 def topics_text(
     tm: TopicView,  # or a `TopicModel`
 ) -> str:  # a line a topic under a heading
     "Write the table of topics as text."
-    shown = tm.topics_.drop(columns="words").round(3)
-    return f"TopicModel: {len(tm.topics_)} topics of {len(tm.docs_):,} texts\n{shown.to_string()}"
+    shown, marks = tm.topics_.drop(columns="words").round(3), topic_marks(tm)
+    if marks:
+        shown["mark"] = [", ".join(marks.get(j, ())) for j in shown.index]
+    legend = "".join(f"\n{kind}: {what}" for kind, what in marks_meant(marks).items())
+    return f"TopicModel: {len(tm.topics_)} topics of {len(tm.docs_):,} texts\n{shown.to_string()}{legend}"
 
 # %% ../nbs/10b_view.ipynb #23f7bb3e
 _TABLE = """\
@@ -549,7 +572,9 @@ _TABLE = """\
 <tr><th>topic</th><th style="text-align: left">label and words</th><th>share</th><th></th><th>texts</th>\
 {% if npmi %}<th>NPMI</th>{% endif %}</tr>
 {% for i, row, words, best in rows %}<tr style="vertical-align: top; border-top: 1px solid #8884"><td>{{ i }}</td>
-<td style="text-align: left"><b dir="auto">{{ row.label }}</b><br><span dir="auto">{{ words }}</span>
+<td style="text-align: left"><b dir="auto">{{ row.label }}</b>{% if i in marks %} \
+<span style="white-space: nowrap; border: 1px solid #8888; border-radius: 3px; padding: 0 .3em">\u2691 \
+{{ marks[i]|join(', ') }}</span>{% endif %}<br><span dir="auto">{{ words }}</span>
 {% if best %}<details><summary>texts</summary>{% for text in best %}<p dir="auto" \
 style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
 <td style="white-space: nowrap; padding: 0 .4em">{{ '%.1f' % (100 * row.share) }} %</td>
@@ -558,6 +583,8 @@ style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
 {% if npmi %}<td style="background: {{ '#009E73' if row.npmi > 0 else '#D55E00' }}\
 {{ '%02x' % (180 * [row.npmi|abs, 1]|min)|int }}">{{ '%.2f' % row.npmi }}</td>{% endif %}</tr>
 {% endfor %}</table>
+{% if meant %}<p>{% for kind, what in meant.items() %}\u2691 <b>{{ kind }}</b>: {{ what }}{{ '<br>'|safe if not loop.last }}\
+{% endfor %}</p>{% endif %}
 """
 
 
@@ -575,8 +602,9 @@ def topics_html(
     best = [[_short(text) for text in representative_docs(tm, i, 2)["text"]] for i in tm.topics_.index]
     rows = [(i, row, words[i - 1], best[i - 1]) for i, row in tm.topics_.iterrows()]
     bars = 6 * tm.topics_["share"].to_numpy() / max(tm.topics_["share"].max(), 1e-12)
-    made = list(tm.made_.items())[1:-1]
+    made, marks = list(tm.made_.items())[1:-1], topic_marks(tm)
     values = {"k": len(rows), "n": len(tm.docs_), "made": made, "rows": rows, "bars": bars}
+    values |= {"marks": marks, "meant": marks_meant(marks)}
     return _template(_TABLE).render(npmi="npmi" in tm.topics_, **values)
 
 # %% ../nbs/10b_view.ipynb #0ebfc0bc
