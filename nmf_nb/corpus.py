@@ -498,7 +498,9 @@ def _marks() -> str:
     "Ranges of the combining marks below 2000, and the two joiners."
     marks = [i for i in range(0x300, 0x2000) if unicodedata.category(chr(i)) in ("Mn", "Mc")]
     runs = [[i for _, i in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
-    return "".join(chr(i) if i == j else f"{chr(i)}-{chr(j)}" for i, *_, j in (run * 2 for run in runs)) + "\u200c\u200d"
+    return (
+        "".join(chr(i) if i == j else f"{chr(i)}-{chr(j)}" for i, *_, j in (run * 2 for run in runs)) + "\u200c\u200d"
+    )
 
 
 _MARKS = _marks()
