@@ -17,11 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .base import Factorisation, pack_value
-from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
+from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
 from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
-from .language import find_language, guess_language, unspaced_script
+from .language import SCRIPTS, SpacedWords, find_language, guess_language, languages, need_segmenter
+from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
 from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
@@ -38,10 +39,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'text_weights',
-           'check_topics', 'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename',
-           'topics_to_join', 'merged', 'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start',
-           'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
+           'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'fit_in_order', 'how_made', 'weigh',
+           'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'merged', 'given_labels', 'kept_labels',
+           'start_from_squares', 'prepare_start', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -118,28 +119,34 @@ def read_stop_words(
         )
     return words
 
+# %% ../nbs/14_topics.ipynb #75e557f5
+def unspaced_language(
+    texts: list[str],  # n documents
+    language: str = "auto",  # "auto", a name or a code
+) -> str | None:  # of `SCRIPTS`
+    "Name the language, if it is one that is written without spaces between words."
+    if not isinstance(language, str):
+        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
+    named = None if language == "auto" else find_language(language).names[0]
+    return named if named in SCRIPTS else unspaced_script(texts)
+
 # %% ../nbs/14_topics.ipynb #c0e0b6dd
 def stop_words_for(
     texts: list[str],  # n documents
     stop_words="auto",  # "auto", or what `read_stop_words` takes
     language: str = "auto",  # "auto", a name or a code
-    tokenizer=None,  # of the user, or None
+    script: str | None = None,  # what `unspaced_language` says
 ) -> tuple[str | list[str] | None, str]:  # as scikit-learn takes them, and what is said of the language
     "Choose the words to leave out."
-    script = unspaced_script(texts) if tokenizer is None else None
-    if script:
-        raise CorpusError(
-            f"most letters of the texts are {script}, a script that sets no spaces between words; give a tokenizer that "
-            "cuts a text into words: TopicModel(..., tokenizer=...)"
-        )
-    if not isinstance(language, str):
-        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
     named = None if language == "auto" else find_language(language)
     if not isinstance(stop_words, str) or stop_words != "auto":
         words = read_stop_words(stop_words)
         return words, "no stop words" if words is None else "stop words as given"
     if named:
         return read_stop_words(named.code), f"{named.names[0]}, as given"
+    if script:
+        listed = script in {language.names[0] for language in languages().values()}
+        return read_stop_words(script) if listed else None, f"{script}, for its letters"
     guess = guess_language(texts)
     name, share = guess.language.names[0], f"{guess.share:.0%} of the words are in its list"
     if guess.sure:
@@ -151,6 +158,20 @@ def stop_words_for(
         "name it, as language='german' (--language german in the command), or give stop words of your own"
     )
     return None, f"not clear ({name}: {share})"
+
+# %% ../nbs/14_topics.ipynb #3d6bb9eb
+def word_cutter(
+    segmenter: str | None,  # the user's choice, of `SEGMENTERS`; None: that of the language
+    script: str | None,  # the language, of `SCRIPTS`; None: another
+    token_pattern: str = "words",  # or "letters", or a regular expression
+) -> SpacedWords:
+    "Choose what cuts texts into words; raise a CorpusError if it is not installed."
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    need_segmenter(segmenter or segmenter_of(script), None if segmenter else script)
+    pattern = PATTERNS.get(token_pattern, token_pattern)
+    check_pattern(CountVectorizer(token_pattern=pattern))
+    return SpacedWords(segmenter or segmenter_of(script), pattern)
 
 # %% ../nbs/14_topics.ipynb #61ce7194
 WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
@@ -165,8 +186,12 @@ def vectorise(
     "Turn texts into a matrix."
     chosen = WORDS | choices
     if vectorizer is None:
-        words = chosen["stop_words"], chosen.pop("language"), chosen["tokenizer"]
-        chosen["stop_words"], said = stop_words_for(texts, *words)
+        language, tokenizer = chosen.pop("language"), chosen["tokenizer"]
+        script = None if callable(tokenizer) else unspaced_language(texts, language)
+        chosen["stop_words"], said = stop_words_for(texts, chosen["stop_words"], language, script)
+        if script or isinstance(tokenizer, str):
+            chosen["tokenizer"] = word_cutter(tokenizer, script, chosen["token_pattern"])
+            said += f"; {chosen['tokenizer'].segmenter} sets the spaces between words"
         given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
         return *tfidf(texts, **given), said
     changed = [name for name, value in chosen.items() if value != WORDS[name]]
@@ -410,8 +435,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
     token_pattern : "words", "letters" or a regular expression
         What a word is: two letters or digits and more, letters alone, or what the expression finds.
-    tokenizer : callable or None
-        Text to list of words, in place of the pattern.
+    tokenizer : callable, str or None
+        Text to list of words, in place of the pattern; or the name of a segmenter ("rjieba", "icu4py"), which sets spaces
+        between the words of a script that has none; None takes one where the language needs it.
     idf_power : float
         To which power the weight of rare words is raised, 0 or more; 1 is plain TF-IDF.
     near_duplicates : float or None
@@ -772,7 +798,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if not isinstance(self.solver, str):
             raise ValueError(f"solver is {self.solver!r}; a file cannot keep a solver of your own, only a name of one")
-        params = {name: pack_value(getattr(self, name), name, {}) for name in PARAMETERS}
+        kept = [name for name in PARAMETERS if name != "tokenizer" or not callable(self.tokenizer)]
+        params = {name: pack_value(getattr(self, name), name, {}) for name in kept}
         header, tensors = topic_model_parts(self.view_, self.model_, self.order_)
         header["params"] = params | {"ngram_range": [int(length) for length in self.ngram_range]}
         params_of_parts(header["params"])  # what is written can be read
