@@ -32,6 +32,7 @@ from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
 from .topics import TopicModel
+from .view import topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -268,10 +269,14 @@ def print_topics(
 ) -> None:
     "Print the topics as a table or as JSON."
     if as_json:
-        topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
+        topics, marks = json.loads(tm.topics_.reset_index().to_json(orient="records")), topic_marks(tm)
+        topics = [topic | {"marks": marks.get(topic["topic"], [])} for topic in topics]
         print(json_line({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}))
     else:
         print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
+        marked = [f"{j} ({', '.join(marks)})" for j, marks in topic_marks(tm).items()]
+        if marked:
+            print(f"\nto be read with care, the report says why: {', '.join(marked)}")
 
 # %% ../nbs/15_cli.ipynb #b0d90b79
 def safe_cell(
@@ -483,7 +488,7 @@ def run_topics(
     written = write_run(tm, args.out, args.safe_csv, args.title)
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
-        print(f"language: {tm.made_['language']}\n")
+        print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}\n")
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)

@@ -732,11 +732,12 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     def flags(
         self,
-        alike: float = 0.7,  # cosine of two topics' words from which they are reported
-    ) -> DataFrame:  # one row for each dead topic and each pair that is alike
-        "Return topics that are dead or nearly the same."
+        alike: float = 0.7,  # cosine of two topics' words from which they are alike
+        **limits,  # common, broad, repeated, few: see `flags` of the view
+    ) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value, what
+        "Return topics that are to be read with care, and what to do about them."
         check_is_fitted(self)
-        return flags(self.view_, alike)
+        return flags(self.view_, alike, **limits)
 
     def topics_by(
         self,

@@ -589,8 +589,7 @@ style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
 <td style="padding: 0 .4em">{{ '{:,}'.format(row.n_docs) }}</td>
 {% if npmi %}<td style="background: {{ '#009E73' if row.npmi > 0 else '#D55E00' }}\
 {{ '%02x' % (180 * [row.npmi|abs, 1]|min)|int }}">{{ '%.2f' % row.npmi }}</td>{% endif %}</tr>
-{% endfor %}</table>
-{% if meant %}<p>{% for kind, what in meant.items() %}\u2691 <b>{{ kind }}</b>: {{ what }}{{ '<br>'|safe if not loop.last }}\
+{% endfor %}</table>{% if meant %}<p>{% for kind, what in meant.items() %}\u2691 <b>{{ kind }}</b>: {{ what }}{{ '<br>'|safe if not loop.last }}\
 {% endfor %}</p>{% endif %}
 """
 
