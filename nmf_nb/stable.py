@@ -212,24 +212,26 @@ class Stability:
         columns = {"word": self.view.words_[top], "runs": (ranks <= n).sum(axis=0), "rank": ranks.mean(axis=0)}
         return DataFrame(columns)
 
-    def documents(self) -> DataFrame:  # n rows: meta, topic (0 for none), topic_label, share, low, high, runs, text
+    def documents(
+        self,
+    ) -> DataFrame:  # n rows: meta, topic (0 for none), topic_label, topic_share, low, high, runs, text
         "Return the documents with the range of their main topic's share."
         theta, n = self.view.doc_topics_, len(self.view.docs_)
         main = main_topic(theta)
         labels = np.array([*self.view.topics_["label"], "(no topic)"], dtype=object)[main]
         at, some = (np.arange(n), main), main >= 0
-        ends = {"share": theta, "low": self.low, "high": self.high, "runs": self.held}
+        ends = {"topic_share": theta, "low": self.low, "high": self.high, "runs": self.held}
         ends = {name: np.where(some, A[at], 0) for name, A in ends.items()}
         return document_rows(self.view, np.arange(n), topic=main + 1, topic_label=labels, **ends)
 
     def __repr__(self) -> str:
-        return f"{self._said()}\n{self.topics.round(2).to_string()}"
+        return f"{self.summary()}\n{self.topics.round(2).to_string()}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._said()}</p>{self.topics.round(2).to_html()}"
+        return f"<p>{self.summary()}</p>{self.topics.round(2).to_html()}"
 
-    def _said(self) -> str:
-        "What came of it, in a line."
+    def summary(self) -> str:
+        "Say in a line what came of it."
         r, k = self.agreement.shape
         return f"{self.stable.sum()} of {k} topics came back in at least half of {r} runs"
 

@@ -733,7 +733,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     def flags(
         self,
         alike: float = 0.7,  # cosine of two topics' words from which they are alike
-        **limits,  # common, broad, repeated, few: see `flags` of the view
+        **limits,  # common, broad, repeated, few, unstable: see `flags` of the view
     ) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value, what
         "Return topics that are to be read with care, and what to do about them."
         check_is_fitted(self)
