@@ -516,8 +516,8 @@ def run_topics(
             if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
                 raise
             raise CorpusError(f"{args.corpus}: {error}") from None
-        stopped = any("interrupted" in str(w.message) for w in said)
-        stopped = stopped or not judge(tm, args.stability, args.seed)
+        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
+    stopped = not judged or any("interrupted" in str(w.message) for w in said)
     for warning in said:
         if "the language of the texts" in str(warning.message):
             complain(str(warning.message))

@@ -1,5 +1,6 @@
 """Stability and consensus: what must not matter, what is told apart, interrupts, and bad input."""
 
+import json
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
-from nmf_nb import NMF
+from nmf_nb import NMF, TopicModel
 from nmf_nb.measures import by_share, stability
 from nmf_nb.stable import (
     SampleFit,
@@ -303,3 +304,94 @@ def test_bad_input_of_a_comparison(name, value):
     runs, rng = random_runs(0)
     with pytest.raises(ValueError, match=f"{name}={value!r}; it must be"):
         compare_runs(any_view(rng), runs, **{name: value})
+
+
+SUBJECTS = ("war", "tax", "oil", "sea")
+TEXTS = [" ".join(f"{s}{i} " * 2 ** (4 - i) for i in range(5) if (n + i) % 4) for s in SUBJECTS for n in range(25)]
+
+
+def texts_model(**options):
+    return TopicModel(4, stop_words=None, ngram_range=(1, 1), near_duplicates=None, device="cpu", **options).fit(TEXTS)
+
+
+@pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler", 1.5])
+def test_a_model_is_judged_by_its_own_way_of_fitting(loss):
+    tm = texts_model(beta_loss=loss)
+    assert (tm.stability_, tm.came_back_) == (None, None)
+    judged = tm.stability(4)
+    assert judged.stable.all() and judged is tm.stability_
+    np.testing.assert_array_equal(tm.came_back_, judged.runs / 4)
+    assert "unstable" not in repr(tm)
+    np.testing.assert_array_equal(tm.stability(4).agreement, judged.agreement)
+    assert tm.fit(TEXTS).stability_ is None and tm.came_back_ is None
+
+
+def test_a_model_that_was_loaded_or_merged_is_judged_too(tmp_path):
+    tm = texts_model()
+    judged = tm.stability(3)
+    tm.save(tmp_path / "model")
+    back = TopicModel.load(tmp_path / "model")
+    np.testing.assert_array_equal(back.came_back_, tm.came_back_)
+    np.testing.assert_array_equal(back.stability(3).agreement, judged.agreement)
+    assert back.merge([1, 2]).stability(3).agreement.shape == (3, 3)
+    assert back.undo().stability_.agreement.shape == (3, 4)
+    tm.rename({1: "one"})
+    assert tm.stability_.topics["label"].iloc[0] == "one" and "one" in set(tm.stability_.documents()["topic_label"])
+    np.testing.assert_array_equal(tm.came_back_, judged.runs / 3)
+    parts = TopicModel.from_parts(tm.vectorizer_, tm.doc_weights_, tm.components_, TEXTS)
+    parts.near_duplicates = None
+    assert parts.stability(3).stable.all()
+
+
+def test_weights_of_near_duplicates_go_along(monkeypatch):
+    from nmf_nb import topics
+
+    tm, seen = TopicModel(3, stop_words=None, max_df=1.0, device="cpu").fit(TEXTS + TEXTS[:1] * 40), []
+    real = topics.fit_samples
+    monkeypatch.setattr(topics, "fit_samples", lambda *a, **o: seen.append(o["weights"]) or real(*a, **o))
+    tm.stability(2)
+    assert seen[0].shape == (140,) and seen[0][100:].max() <= 1 / 41
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_progress_is_shown_where_it_is_wanted(verbose, capsys):
+    tm = texts_model()
+    tm.verbose = verbose
+    tm.stability(2)
+    said = capsys.readouterr().err
+    assert ("stability" in said) == bool(verbose) and "NMF" not in said
+
+
+def test_an_interrupt_leaves_a_model_judged_by_fewer_runs_or_as_it_was(monkeypatch):
+    from nmf_nb import topics
+
+    tm, real = texts_model(), topics.fit_from_anywhere
+    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model: stops(real(model), 0))
+    with pytest.raises(KeyboardInterrupt):
+        tm.stability(5)
+    assert tm.stability_ is None
+    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model: stops(real(model), 3))
+    with pytest.warns(UserWarning, match="3 of them"):
+        assert len(tm.stability(5).agreement) == 3
+    assert set(tm.came_back_ * 3) <= {0, 1, 2, 3}
+
+
+def test_the_command_asks_for_stability(tmp_path, monkeypatch, capsys):
+    from nmf_nb import cli, topics
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    words = "topics --corpus texts.txt --topics 4 --stability 3 --json --device cpu".split()
+    assert cli.main(words) == 0
+    found = json.loads(capsys.readouterr().out)["topics"]
+    assert [(t["runs"] <= 3, t["agreement"] <= 1) for t in found] == [(True, True)] * 4
+    with pytest.raises(SystemExit):
+        cli.main([*words[:-4], "1"])
+    assert "'1' is not a whole number of 2 or more" in capsys.readouterr().err
+    real = topics.fit_from_anywhere
+    for after, columns in ((0, False), (2, True)):
+        monkeypatch.setattr(topics, "fit_from_anywhere", lambda model, after=after: stops(real(model), after))
+        assert cli.main(words) == 130
+        assert "interrupted; the topics found until then are written" in capsys.readouterr().err
+        head = (tmp_path / "nmf_nb_topics/topics.csv").read_text(encoding="utf-8").splitlines()[0]
+        assert ("runs" in head) == columns
