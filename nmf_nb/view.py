@@ -500,7 +500,7 @@ def flags(
     rows = [("dead", (j,), 0.0) for j in signs.index[signs["texts"] == 0].tolist()]
     pairs = np.argwhere(np.triu(cosine >= limits.pop("alike"), 1)).tolist()
     rows += [("alike", (i + 1, j + 1), cosine[i, j]) for i, j in pairs]
-    usual = 0.0 if tm.doc_fit_ is None else float(np.median(tm.doc_fit_))
+    usual = 0.0 if tm.doc_fit_ is None or not len(tm.docs_) else float(np.median(tm.doc_fit_))
     for kind, values in _compared(signs, usual=usual, **limits).items():
         rows += [(kind, (j,), value) for j, value in values.items()]
     back = [] if tm.came_back_ is None else tm.came_back_.tolist()
