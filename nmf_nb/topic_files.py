@@ -513,6 +513,7 @@ def topic_model_parts(
     written |= {"history": seen.history_, "made": seen.made_, "words": seen.words_.tolist()}
     written |= {"topics": table_parts(seen.topics_.reset_index(drop=True))}
     arrays = {"W": seen.doc_weights_, "H": seen.components_, "share": seen.word_share_, "fit": seen.doc_fit_}
+    arrays |= {"back": seen.came_back_}
     arrays |= {"order": order, "idf": getattr(seen.vectorizer_, "idf_", None) if parts else None}
     arrays = {name: to_tensor(A) for name, A in arrays.items() if A is not None}
     arrays |= {"docs": json_tensor(seen.docs_), "meta": json_tensor(table_parts(seen.meta_))}
@@ -525,6 +526,7 @@ _TENSORS = {
     "H": TensorRule("k m", low=0),
     "share": TensorRule("m", low=0, high=1 + 1e-6),
     "fit": TensorRule("n", high=1 + 1e-6, needed=False),
+    "back": TensorRule("k", low=0, high=1, needed=False),
     "idf": TensorRule("m", low=0, needed=False),
     "order": TensorRule("k", low=0, dtypes=(torch.int64,), needed=False),
     "docs": TensorRule("bytes", dtypes=_BYTES, needed=False),
@@ -641,6 +643,7 @@ def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vector
         history_=history,
         made_=made,
         vectorizer_=vectorizer,
+        came_back_=held.get("back"),
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
 from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
+from .stable import Stability, compare_runs, fit_samples
 from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
 from .topic_files import topic_model_parts
 from .train import warn_user
@@ -41,8 +43,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
            'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'fit_in_order', 'how_made', 'weigh',
-           'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'merged', 'given_labels', 'kept_labels',
-           'start_from_squares', 'prepare_start', 'TopicModel']
+           'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged', 'given_labels',
+           'kept_labels', 'start_from_squares', 'prepare_start', 'fit_from_anywhere', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -346,6 +348,17 @@ def topics_to_join(
         raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
     return at
 
+# %% ../nbs/14_topics.ipynb #e90aac96
+def check_own(
+    model,  # a fitted factorisation, or None
+    what: str,  # that fits again
+    remedy: str,  # for a model of another kind
+) -> None:
+    "Raise a ValueError if a model cannot be fitted again by our NMF."
+    if not isinstance(model, (NMF, type(None))):
+        kind = f"{type(model).__module__.split('.')[0]}.{type(model).__name__}"
+        raise ValueError(f"{what} fits again by our NMF, and this model is a {kind}; {remedy}")
+
 # %% ../nbs/14_topics.ipynb #5138ee91
 def merged(
     W: np.ndarray,  # (n,k) weights
@@ -376,13 +389,13 @@ def kept_labels(
 
 # %% ../nbs/14_topics.ipynb #7c3bb497
 def start_from_squares(
-    model: NMF,  # stays as it is
+    model: NMF,  # stays as it is; its `init` is where the squared error begins
     X,  # (n,m) data, 0 or more
     weights: np.ndarray | None = None,  # (n,) how often each document counts
     least: float = 1e-3,  # of the mean, 0 or more, by which entries are lifted
 ) -> dict[str, np.ndarray]:  # W (n,k), 0 or more, rows of empty documents 0; and H (k,m)
     "Start a fit from that of the squared error."
-    squares = clone(model).set_params(beta_loss="frobenius", solver="cd", init=None)
+    squares = clone(model).set_params(beta_loss="frobenius", solver="cd")
     W = squares.fit_transform(X, sample_weight=weights)
     W, H = (A + least * A.mean() for A in (W, squares.components_))
     whole, fitted = np.asarray(X.sum(axis=1)).ravel(), W @ H.sum(axis=1)
@@ -394,15 +407,29 @@ def prepare_start(
     X,  # (n,m) data, 0 or more
     init: str | None,  # "auto", or what `NMF` takes
     weights: np.ndarray | None = None,  # (n,) how often each document counts
+    first: str | None = None,  # where the squared error begins, for "auto"; None of `NMF` is singular vectors
 ) -> dict[str, np.ndarray]:  # W and H, where the fit begins from factors
     "Set where a fit begins."
     auto = isinstance(init, str) and init == "auto"
-    model.set_params(init=None if auto else init)
+    model.set_params(init=first if auto else init)
     if not auto or beta_of(model.beta_loss) == 2:
         return {}
     start = start_from_squares(model, X, weights)
     model.set_params(init="custom", n_init=1)
     return start
+
+# %% ../nbs/14_topics.ipynb #3003c9d7
+def fit_from_anywhere(
+    model: NMF,  # stays as it is
+) -> Callable:  # (data, weights of its rows or None, seed) -> W and H
+    "Return a function that fits copies of a model, each from a random start of its own."
+
+    def fit(X, weights, seed):
+        one = clone(model).set_params(random_state=seed)
+        start = prepare_start(one, X, "auto", weights, "random")
+        return one.fit_transform(X, sample_weight=weights, **start), one.components_
+
+    return fit
 
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
@@ -487,6 +514,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
         H.
     history_, made_ : list of dict, dict
         The course of the fit, and how the topics were made.
+    came_back_ : ndarray of shape (k,) or None
+        Part of the fits to samples in which each topic came back; None before `stability` was called.
+    stability_ : Stability or None
+        What `stability` has found; a file does not keep it.
     """
 
     def __init__(
@@ -550,7 +581,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         "Factorise data; return what is to be held."
         names = "beta_loss", "max_iter", "random_state", "device", "verbose"
         weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
-        model = NMF(k, solver=self._solver(), **options | {name: getattr(self, name) for name in names})
+        model = NMF(k, solver=self._solver(), **{name: getattr(self, name) for name in names} | options)
         start = prepare_start(model, X, self.init, weights) if start is None else start
         W, order = fit_in_order(model, X, sample_weight=weights, **start)
         made = how_made(model, len(texts), self.vectorizer, said, copies)
@@ -564,14 +595,16 @@ class TopicModel(TransformerMixin, BaseEstimator):
         auto = isinstance(self.solver, str) and self.solver == "auto"
         return auto_solver(self.beta_loss, self.device) if auto else self.solver
 
-    def _hold(self, view: TopicView, model, X=None, order=None, before=()) -> TopicModel:
+    def _hold(self, view: TopicView, model, X=None, order=None, before=(), stability=None) -> TopicModel:
         "Set all that is fitted, at once; `before` is what `undo` goes back to."
-        vars(self).update(view_=view, model_=model, order_=order, _X=X, _before=tuple(before))
+        stability = stability and replace(stability, view=view)  # whose labels may be new
+        vars(self).update(view_=view, model_=model, order_=order, _X=X, _before=tuple(before), stability_=stability)
         return self
 
     def _now(self) -> dict:
         "What is held, as `_hold` takes it."
-        return {"view": self.view_, "model": self.model_, "order": self.order_, "X": self._X, "before": self._before}
+        now = {"view": self.view_, "model": self.model_, "order": self.order_, "X": self._X, "before": self._before}
+        return now | {"stability": self.stability_}
 
     @classmethod
     def from_parts(
@@ -654,6 +687,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     doc_weights_, doc_fit_, components_ = _held("doc_weights_"), _held("doc_fit_"), _held("components_")
     words_, word_share_, vectorizer_ = _held("words_"), _held("word_share_"), _held("vectorizer_")
     docs_, meta_, history_, made_ = _held("docs_"), _held("meta_"), _held("history_"), _held("made_")
+    came_back_ = _held("came_back_")
 
     def top_words(
         self,
@@ -715,7 +749,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     def flags(
         self,
         alike: float = 0.7,  # cosine of two topics' words from which they are alike
-        **limits,  # common, broad, repeated, few: see `flags` of the view
+        **limits,  # common, broad, repeated, few, unstable: see `flags` of the view
     ) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value, what
         "Return topics that are to be read with care, and what to do about them."
         check_is_fitted(self)
@@ -754,10 +788,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        at, kind = topics_to_join(self, topics), type(self.model_)
-        if not isinstance(self.model_, (NMF, type(None))):
-            kind = f"{kind.__module__.split('.')[0]}.{kind.__name__}"
-            raise ValueError(f"merge fits again by our NMF, and this model is a {kind}; fit that with fewer topics")
+        at = topics_to_join(self, topics)
+        check_own(self.model_, "merge", "fit that with fewer topics")
         now, X, s = self._now(), self.X_, self.components_.sum(axis=1, dtype=float)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
@@ -765,6 +797,25 @@ class TopicModel(TransformerMixin, BaseEstimator):
         options |= {"labels": kept_labels(given_labels(self), at), "said": self.made_.get("language", "")}
         new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
         return self._hold(**new, before=(*now["before"], now))
+
+    def stability(
+        self,
+        runs: int = 10,  # fits to samples, 2 or more
+        share: float = 0.8,  # of the documents in each sample, above 0 and up to 1
+        random_state: int = 0,  # seed of the samples and of their fits
+    ) -> Stability:  # kept as `stability_`; topics that seldom came back are marked from now on
+        "Fit samples of the documents and say which topics, words and shares come back."
+        check_is_fitted(self)
+        check_own(
+            self.model_, "stability", "give `fit_samples` a function that fits it, and its runs to `compare_runs`"
+        )
+        names = "beta_loss", "max_iter", "n_init", "device"
+        fit = fit_from_anywhere(NMF(self.n_topics_, solver=self._solver(), **{n: getattr(self, n) for n in names}))
+        options = {"weights": text_weights(self.X_, self.near_duplicates, self.vectorizer)[0]}
+        options |= {"random_state": random_state, "progress": bool(self.verbose)}
+        found = compare_runs(self.view_, fit_samples(self.X_, fit, runs, share, **options))
+        seen = replace(self.view_, came_back_=found.runs / len(found.agreement))
+        return self._hold(**self._now() | {"view": seen, "stability": found}).stability_
 
     def undo(self) -> TopicModel:  # self
         "Take back the last `rename` or `merge`."

@@ -79,6 +79,9 @@ class TopicView:
     history_: list[dict] = field(default_factory=list)  # step, seconds, objective, of the fit
     made_: dict[str, str] = field(default_factory=dict)  # how the topics were made, in words, for the reader
     vectorizer_: object = None  # what made the data of the texts, to find words in texts again; None takes plain words
+    came_back_: np.ndarray | None = (
+        None  # (k,) part of the fits to samples that have each topic; None if none were made
+    )
 
 # %% ../nbs/10b_view.ipynb #3e7426c3
 def view(
@@ -453,6 +456,7 @@ MARKS = {  # kind of mark -> what it means, and what to do
     "as that of a subject",
     "broad": "its words are nearly those of all texts and other topics have them too; it is a way of speaking or several "
     "subjects, so read its texts, or ask for more topics",
+    "unstable": "fits to samples of the documents seldom have it; do not build on it, or ask for fewer topics",
 }
 
 
@@ -481,12 +485,13 @@ def flags(
     broad: float = 0.6,  # divergence, as a part of the median, up to which a topic is broad; 0 marks none
     repeated: float = 0.45,  # fit of its first texts from which a topic is repeated
     few: float = 0.25,  # texts, as a part of the median, below which they are few; 0 marks none
+    unstable: float = 0.5,  # part of the fits to samples that have a topic, below which it is unstable
 ) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value (in the unit of the limit), what
     "Return topics that are to be read with care, and what to do about them."
     from pandas import DataFrame
 
     limits = {"alike": alike, "common": common, "broad": broad, "repeated": repeated, "few": few}
-    for name, value in limits.items():
+    for name, value in (limits | {"unstable": unstable}).items():
         _check_share(name, value)
     signs, labels = topic_signs(tm), tm.topics_["label"]
     length = np.linalg.norm(tm.topic_words_, axis=1, keepdims=True)
@@ -498,6 +503,8 @@ def flags(
     usual = 0.0 if tm.doc_fit_ is None or not len(tm.docs_) else float(np.median(tm.doc_fit_))
     for kind, values in _compared(signs, usual=usual, **limits).items():
         rows += [(kind, (j,), value) for j, value in values.items()]
+    back = [] if tm.came_back_ is None else tm.came_back_.tolist()
+    rows += [("unstable", (j,), part) for j, part in enumerate(back, 1) if part < unstable]
     rows = [(kind, topics, " / ".join(labels[j] for j in topics), value, MARKS[kind]) for kind, topics, value in rows]
     return DataFrame(rows, columns=["kind", "topics", "label", "value", "what"])
 
