@@ -41,11 +41,12 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'at_least_two', 'count_or_share', 'loss_name', 'named_path', 'WordParser', 'add_model_options',
-           'command_parser', 'corpus_for', 'word_options', 'model_options', 'format_topics', 'topics_rated',
-           'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run',
-           'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge',
-           'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'loss_name',
+           'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser', 'corpus_for',
+           'word_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics', 'safe_cell', 'write_csv',
+           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
+           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'run_topics', 'assigned', 'write_records',
+           'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -91,6 +92,27 @@ def seed_number(
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
+# %% ../nbs/15_cli.ipynb #0424d174
+def number_or_auto(
+    text: str,  # a word of the command
+) -> int | str:  # 1 or more, or "auto"
+    'Read a number of topics, or "auto".'
+    return text if text == "auto" else at_least_one(text)
+
+# %% ../nbs/15_cli.ipynb #f011441d
+def numbers_or_auto(
+    text: str,  # a word of the command
+) -> list[int] | str:  # two or more, or "auto"
+    'Read numbers of topics with commas between them, or "auto".'
+    if text == "auto":
+        return text
+    found = [at_least_one(word.strip()) for word in text.split(",")]
+    if len(set(found)) < 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is one number, and there is nothing to compare it with; give two or more, as 4,8,12"
+        )
+    return found
+
 # %% ../nbs/15_cli.ipynb #abcc1fe8
 def at_least_two(
     text: str,  # a word of the command
@@ -99,6 +121,16 @@ def at_least_two(
     if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 2 or more")
     return int(text)
+
+# %% ../nbs/15_cli.ipynb #ee485d5d
+def check_device(
+    device: str,  # a word of the command
+) -> None:
+    "Raise a CorpusError for a device that is not there."
+    try:
+        pick_device(device)
+    except ValueError as error:
+        raise CorpusError(f"--device: {error}") from None
 
 # %% ../nbs/15_cli.ipynb #e2c8b20b
 def count_or_share(
@@ -159,12 +191,23 @@ class WordParser(argparse.ArgumentParser):
         if message and file is not None:
             file.write(message)
 
+# %% ../nbs/15_cli.ipynb #e6ee5b5b
+def add_corpus_options(
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
+) -> None:
+    "Add the options that name the texts, the seed and the device."
+    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
+    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
+    cut = "cut texts into passages of N words (sotu: 150)"
+    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+
 # %% ../nbs/15_cli.ipynb #c13cc926
 def add_model_options(
-    p: argparse.ArgumentParser,  # of `nmf_nb topics`
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
 ) -> None:
     "Add the options that choose the words and what is fitted."
-    p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
@@ -174,8 +217,6 @@ def add_model_options(
     most = "leave out terms in more texts (0.3 from 100 texts on)"
     p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=few)
     p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
-    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
-    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
     losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
     p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
 
@@ -187,14 +228,17 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     new = commands.add_parser
     p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
-    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
-    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
-    cut = "cut texts into passages of N words (sotu: 150)"
-    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
-    add_model_options(p)
+    number = "how many topics; auto compares several numbers and takes as long as a hundred fits (16)"
+    p.add_argument("--topics", type=number_or_auto, default=16, metavar="K", help=number)
+    select = new("select", help="compare numbers of topics: held-out error, stability, consensus, words")
+    ks = "numbers of topics that are compared, as 4,8,12 (chosen by the size of the corpus)"
+    select.add_argument("--topics", type=numbers_or_auto, default="auto", metavar="K,K,...", help=ks)
+    for q in (p, select):
+        add_corpus_options(q)
+        add_model_options(q)
+    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
+    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
     p.add_argument("--title", help="of the report")
-    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
     show = new("show", help="print the topics of a model")
@@ -207,22 +251,22 @@ def command_parser() -> argparse.ArgumentParser:
     assign.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="of the answer (jsonl)")
     assign.add_argument("--out", type=named_path, metavar="FILE", help="where to write it (the terminal)")
     report.add_argument("--out", type=named_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
-    for q in (p, assign):
+    for q in (p, select, assign):
         q.add_argument("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
         formulas = "write ' before cells of CSV that a spreadsheet would run as formulas: those that begin with = + - @"
         q.add_argument("--safe-csv", action="store_true", help=formulas)
-    for q in (p, show):
+    for q in (p, select, show):
         q.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return parser
 
 # %% ../nbs/15_cli.ipynb #cc166e72
 def corpus_for(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> Corpus:  # of at least as many texts as topics
     "Load the corpus that the command names."
     options = {"remove": ("headers", "footers", "quotes")} if args.corpus == "newsgroups" else {}
     corpus = load_corpus(args.corpus, args.text_column, args.passage_words or "auto", **options)
-    if len(corpus) < args.topics:
+    if isinstance(args.topics, int) and len(corpus) < args.topics:
         raise CorpusError(
             f"{args.corpus}: {len(corpus)} documents are fewer than {args.topics} topics; "
             "ask for fewer with --topics, or cut long texts with --passage-words"
@@ -248,7 +292,7 @@ def word_options(
 
 # %% ../nbs/15_cli.ipynb #1b1b96db
 def model_options(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> dict:  # parameters of `TopicModel`
     "Return what the command says of the model."
     made = {"random_state": args.seed, "device": args.device, "beta_loss": args.loss}
@@ -497,10 +541,7 @@ def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
-    try:
-        pick_device(args.device)
-    except ValueError as error:
-        raise CorpusError(f"--device: {error}") from None
+    check_device(args.device)
     if args.json:
         need_stdout("write the files without --json")
     options = model_options(args)
@@ -525,6 +566,8 @@ def run_topics(
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
         print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}")
+        if "number of topics" in tm.made_:
+            print(f"number of topics: {tm.made_['number of topics']}")
         print(f"stability: {tm.stability_.summary()}\n" if tm.stability_ else "")
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
@@ -601,6 +644,30 @@ def run_assign(
             complain("interrupted; the texts done until then are written")
     return status
 
+# %% ../nbs/15_cli.ipynb #cab022ba
+def run_select(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Load, compare numbers of topics, print."
+    check_device(args.device)
+    corpus = corpus_for(args)
+    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
+    with warnings.catch_warnings(record=True, action="always") as said:
+        try:
+            found = TopicModel(verbose=int(watched), **model_options(args)).select(corpus, args.topics)
+        except ValueError as error:
+            raise CorpusError(f"{args.corpus}: {error}") from None
+    stopped = [str(w.message) for w in said if "interrupted" in str(w.message)]
+    if args.json:
+        candidates = json.loads(found.candidates.to_json(orient="records"))
+        table = json.loads(found.table.reset_index().to_json(orient="records"))
+        print(json_line({"corpus": corpus.name, "texts": len(corpus), "candidates": candidates, "table": table}))
+    else:
+        print(f"{len(corpus):,} texts of {visible(corpus.name)}\n\n{found}")
+    for message in stopped:
+        complain(message.partition(";")[0])
+    return 130 if stopped else 0
+
 # %% ../nbs/15_cli.ipynb #b4ef4d4b
 def run_show(
     args: argparse.Namespace,  # the words of the command
@@ -633,7 +700,13 @@ def main(
     "Run the command `nmf_nb`."
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
-    commands = {"topics": run_topics, "show": run_show, "assign": run_assign, "report": run_report}
+    commands = {
+        "topics": run_topics,
+        "select": run_select,
+        "show": run_show,
+        "assign": run_assign,
+        "report": run_report,
+    }
     try:
         try:
             args = command_parser().parse_args(argv)

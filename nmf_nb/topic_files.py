@@ -437,7 +437,7 @@ def vectorizer_of_parts(
 # %% ../nbs/13_topic_files.ipynb #a17c3a9f
 _AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
 PARAMETERS = {
-    "n_topics": _COUNT,
+    "n_topics": (_AUTO, _COUNT),
     "ngram_range": [whole_number(0, 10**9)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
