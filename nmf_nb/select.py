@@ -501,7 +501,9 @@ def plot_ranks(
     for ax, name in zip(axes, shown):
         ax.errorbar(ks, table[name], table.get(f"± {name}"), marker=".", capsize=2)
         falls = name.endswith("error")
-        at = int(np.flatnonzero(within_one_error(scores[name]))[0]) if falls else int(np.nanargmax(table[name]))
+        every, last = np.ones(len(ks), dtype=bool), name in ("consensus", "dispersion", "cophenetic")
+        best = first_best(scores[name].mean(axis=0), every, 0.005 if last else 0.0, last)
+        at = int(np.flatnonzero(within_one_error(scores[name]))[0]) if falls else best
         ax.plot(ks[at], table[name].iloc[at], "o", markersize=12, fillstyle="none", color="C1")
         ax.set_ylabel(name + (", less is better" if falls else ""))
         ax.set_xticks(ks)
