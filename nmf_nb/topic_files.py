@@ -511,14 +511,14 @@ def topic_model_parts(
     return written, tensors | {f"topics.{name}": A for name, A in arrays.items()}
 
 # %% ../nbs/13_topic_files.ipynb #68347eec
-_BYTES = (torch.uint8,)
+_BYTES = ("uint8",)
 _TENSORS = {
     "W": TensorRule("n k", low=0),
     "H": TensorRule("k m", low=0),
     "share": TensorRule("m", low=0, high=1 + 1e-6),
     "fit": TensorRule("n", high=1 + 1e-6, needed=False),
     "idf": TensorRule("m", low=0, needed=False),
-    "order": TensorRule("k", low=0, dtypes=(torch.int64,), needed=False),
+    "order": TensorRule("k", low=0, dtypes=("int64",), needed=False),
     "docs": TensorRule("bytes", dtypes=_BYTES, needed=False),
     "meta": TensorRule("more", dtypes=_BYTES, needed=False),
 }
