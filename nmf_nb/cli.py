@@ -27,16 +27,17 @@ from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of
 from .language import find_language
-from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
-from .topics import TopicModel
+from .tables import read_topics
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-else:  # names for the documentation; these libraries are imported where they are used
-    DataFrame = "pandas.DataFrame"
+
+    from nmf_nb.topics import TopicModel
+else:  # names for the documentation; these are imported where they are used
+    DataFrame, TopicModel = "pandas.DataFrame", "nmf_nb.topics.TopicModel"
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
@@ -262,16 +263,18 @@ def format_topics(
 
 # %% ../nbs/15_cli.ipynb #2fe5e3e3
 def print_topics(
-    tm: TopicModel,  # fitted
+    topics: DataFrame,  # from `topic_table`
+    n: int,  # texts
+    made: dict[str, str],  # how the topics were made
     as_json: bool,  # in place of a table
     **more,  # fields of the JSON
 ) -> None:
     "Print the topics as a table or as JSON."
     if as_json:
-        topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
-        print(json_line({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}))
+        rows = json.loads(topics.reset_index().to_json(orient="records"))
+        print(json_line({**more, "texts": n, "topics": rows, "made": made}))
     else:
-        print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
+        print(format_topics(topics, max(60, shutil.get_terminal_size((100, 24)).columns)))
 
 # %% ../nbs/15_cli.ipynb #b0d90b79
 def safe_cell(
@@ -398,15 +401,20 @@ def model_places(
 # %% ../nbs/15_cli.ipynb #3ba73673
 def open_model(
     path: Path,  # a file, or a folder by `nmf_nb topics`
-) -> TopicModel:
-    "Load a model; raise a CorpusError if there is none."
+    read: Callable | None = None,  # takes the file; None loads the whole model
+):  # a `TopicModel`, or what `read` returns
+    "Open a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
         bring_in_step(folder, read_only=True)
     file = next((place for place in model_places(path) if place.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
+    if read is None:
+        from nmf_nb.topics import TopicModel
+
+        read = TopicModel.load
     try:
-        return TopicModel.load(file)
+        return read(file)
     except ValueError as error:
         raise CorpusError(str(error)) from None
 
@@ -457,6 +465,9 @@ def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
+    from nmf_nb.linalg import pick_device
+    from nmf_nb.topics import TopicModel
+
     try:
         pick_device(args.device)
     except ValueError as error:
@@ -484,7 +495,8 @@ def run_topics(
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
         print(f"language: {tm.made_['language']}\n")
-    print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
+    more = {"corpus": corpus.name, "files": [str(args.out / name) for name in written]}
+    print_topics(tm.topics_, len(tm.docs_), tm.made_, args.json, **more)
     if not args.json:
         drawn = sum(name in PICTURES for name in written)
         files = ", ".join(name for name in written if name not in PICTURES)
@@ -565,7 +577,7 @@ def run_show(
 ) -> int:  # exit status
     "Print the topics of a model."
     need_stdout("open it")
-    print_topics(open_model(args.model), args.json)
+    print_topics(*open_model(args.model, read_topics), args.json)
     return 0
 
 # %% ../nbs/15_cli.ipynb #76de6327

@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from nmf_nb import NMF, MiniBatchNMF, TopicModel
 from nmf_nb.files import checksum, read_tensors
-from nmf_nb.topic_files import table_of_parts, table_parts
+from nmf_nb.tables import table_of_parts, table_parts
 
 FILES = ROOT / "tests" / "files"
 TEXTS = ["war and peace", "the war of the north", "peace treaty", "tax law", "a budget and tax", "law of trade"] * 2
