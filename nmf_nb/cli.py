@@ -30,7 +30,8 @@ from .language import find_language
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
-from .tables import read_topics
+from .tables import read_view
+from .view import TopicView, topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,11 +42,12 @@ else:  # names for the documentation; these are imported where they are used
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'count_or_share', 'loss_name', 'named_path', 'WordParser', 'add_model_options', 'command_parser',
-           'corpus_for', 'word_options', 'model_options', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
+           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'loss_name',
+           'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser', 'corpus_for',
+           'word_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics', 'safe_cell', 'write_csv',
            'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
-           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
-           'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'run_topics', 'assigned', 'write_records',
+           'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -90,6 +92,48 @@ def seed_number(
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
+
+# %% ../nbs/15_cli.ipynb #0424d174
+def number_or_auto(
+    text: str,  # a word of the command
+) -> int | str:  # 1 or more, or "auto"
+    'Read a number of topics, or "auto".'
+    return text if text == "auto" else at_least_one(text)
+
+# %% ../nbs/15_cli.ipynb #f011441d
+def numbers_or_auto(
+    text: str,  # a word of the command
+) -> list[int] | str:  # two or more, or "auto"
+    'Read numbers of topics with commas between them, or "auto".'
+    if text == "auto":
+        return text
+    found = [at_least_one(word.strip()) for word in text.split(",")]
+    if len(set(found)) < 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is one number, and there is nothing to compare it with; give two or more, as 4,8,12"
+        )
+    return found
+
+# %% ../nbs/15_cli.ipynb #abcc1fe8
+def at_least_two(
+    text: str,  # a word of the command
+) -> int:
+    "Read a whole number of 2 or more."
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 2 or more")
+    return int(text)
+
+# %% ../nbs/15_cli.ipynb #ee485d5d
+def check_device(
+    device: str,  # a word of the command
+) -> None:
+    "Raise a CorpusError for a device that is not there."
+    from nmf_nb.linalg import pick_device
+
+    try:
+        pick_device(device)
+    except ValueError as error:
+        raise CorpusError(f"--device: {error}") from None
 
 # %% ../nbs/15_cli.ipynb #e2c8b20b
 def count_or_share(
@@ -150,12 +194,23 @@ class WordParser(argparse.ArgumentParser):
         if message and file is not None:
             file.write(message)
 
+# %% ../nbs/15_cli.ipynb #e6ee5b5b
+def add_corpus_options(
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
+) -> None:
+    "Add the options that name the texts, the seed and the device."
+    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
+    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
+    cut = "cut texts into passages of N words (sotu: 150)"
+    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+
 # %% ../nbs/15_cli.ipynb #c13cc926
 def add_model_options(
-    p: argparse.ArgumentParser,  # of `nmf_nb topics`
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
 ) -> None:
     "Add the options that choose the words and what is fitted."
-    p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
@@ -176,14 +231,17 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     new = commands.add_parser
     p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
-    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
-    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
-    cut = "cut texts into passages of N words (sotu: 150)"
-    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
-    add_model_options(p)
+    number = "how many topics; auto compares several numbers and takes as long as a hundred fits (16)"
+    p.add_argument("--topics", type=number_or_auto, default=16, metavar="K", help=number)
+    select = new("select", help="compare numbers of topics: held-out error, stability, consensus, words")
+    ks = "numbers of topics that are compared, as 4,8,12 (chosen by the size of the corpus)"
+    select.add_argument("--topics", type=numbers_or_auto, default="auto", metavar="K,K,...", help=ks)
+    for q in (p, select):
+        add_corpus_options(q)
+        add_model_options(q)
+    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
+    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
     p.add_argument("--title", help="of the report")
-    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
     show = new("show", help="print the topics of a model")
@@ -196,22 +254,22 @@ def command_parser() -> argparse.ArgumentParser:
     assign.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="of the answer (jsonl)")
     assign.add_argument("--out", type=named_path, metavar="FILE", help="where to write it (the terminal)")
     report.add_argument("--out", type=named_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
-    for q in (p, assign):
+    for q in (p, select, assign):
         q.add_argument("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
         formulas = "write ' before cells of CSV that a spreadsheet would run as formulas: those that begin with = + - @"
         q.add_argument("--safe-csv", action="store_true", help=formulas)
-    for q in (p, show):
+    for q in (p, select, show):
         q.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return parser
 
 # %% ../nbs/15_cli.ipynb #cc166e72
 def corpus_for(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> Corpus:  # of at least as many texts as topics
     "Load the corpus that the command names."
     options = {"remove": ("headers", "footers", "quotes")} if args.corpus == "newsgroups" else {}
     corpus = load_corpus(args.corpus, args.text_column, args.passage_words or "auto", **options)
-    if len(corpus) < args.topics:
+    if isinstance(args.topics, int) and len(corpus) < args.topics:
         raise CorpusError(
             f"{args.corpus}: {len(corpus)} documents are fewer than {args.topics} topics; "
             "ask for fewer with --topics, or cut long texts with --passage-words"
@@ -237,7 +295,7 @@ def word_options(
 
 # %% ../nbs/15_cli.ipynb #1b1b96db
 def model_options(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> dict:  # parameters of `TopicModel`
     "Return what the command says of the model."
     made = {"random_state": args.seed, "device": args.device, "beta_loss": args.loss}
@@ -261,20 +319,30 @@ def format_topics(
         lines += textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)
 
+# %% ../nbs/15_cli.ipynb #439fefd2
+def topics_rated(
+    tm: TopicView,  # or a `TopicModel`
+) -> DataFrame:  # `topics_`, and where `stability` was called, runs and agreement
+    "Return the table of topics with all that is known of them."
+    found = getattr(tm, "stability_", None)
+    return tm.topics_ if found is None else tm.topics_.join(found.topics[["runs", "agreement"]])
+
 # %% ../nbs/15_cli.ipynb #2fe5e3e3
 def print_topics(
-    topics: DataFrame,  # from `topic_table`
-    n: int,  # texts
-    made: dict[str, str],  # how the topics were made
+    tm: TopicView,  # or a `TopicModel`
     as_json: bool,  # in place of a table
     **more,  # fields of the JSON
 ) -> None:
     "Print the topics as a table or as JSON."
     if as_json:
-        rows = json.loads(topics.reset_index().to_json(orient="records"))
-        print(json_line({**more, "texts": n, "topics": rows, "made": made}))
+        topics, marks = json.loads(topics_rated(tm).reset_index().to_json(orient="records")), topic_marks(tm)
+        topics = [topic | {"marks": marks.get(topic["topic"], [])} for topic in topics]
+        print(json_line({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}))
     else:
-        print(format_topics(topics, max(60, shutil.get_terminal_size((100, 24)).columns)))
+        print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
+        marked = [f"{j} ({', '.join(marks)})" for j, marks in topic_marks(tm).items()]
+        if marked:
+            print(f"\nto be read with care, the report says why: {', '.join(marked)}")
 
 # %% ../nbs/15_cli.ipynb #b0d90b79
 def safe_cell(
@@ -368,7 +436,8 @@ def write_run(
 ) -> list[str]:  # names of the files
     "Write everything that is written of a model."
     made = attempt({"report.html": lambda: report_html(tm, title).encode(), **drawings(tm)})
-    tables = {"topics.csv": (tm.topics_, True), "documents.csv": (tm.documents(), False)}
+    documents = tm.documents() if tm.stability_ is None else tm.stability_.documents()
+    tables = {"topics.csv": (topics_rated(tm), True), "documents.csv": (documents, False)}
     makers = {name: partial(write_csv, table, index=index, safe=safe) for name, (table, index) in tables.items()}
     makers |= {name: lambda path, held=held: path.write_bytes(held) for name, held in made.items()} | {MODEL: tm.save}
     writers = {name: makers[name] for name in OUTPUTS if name in makers}
@@ -460,18 +529,30 @@ def need_stdout(
     if sys.stdout is None:
         raise CorpusError(f"the standard output is closed, and the answer would go there; {remedy}")
 
+# %% ../nbs/15_cli.ipynb #55b273e9
+def judge(
+    tm: TopicModel,  # fitted
+    runs: int | None,  # fits to samples; None asks for none
+    seed: int,  # of the samples
+) -> bool:  # False if somebody interrupted before the first was done
+    "Say which topics come back, where that is asked for."
+    try:
+        if runs is not None:
+            tm.stability(runs, random_state=seed)
+    except KeyboardInterrupt:
+        return False
+    except ValueError as error:
+        raise CorpusError(f"--stability: {error}") from None
+    return True
+
 # %% ../nbs/15_cli.ipynb #53412c71
 def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
-    from nmf_nb.linalg import pick_device
     from nmf_nb.topics import TopicModel
 
-    try:
-        pick_device(args.device)
-    except ValueError as error:
-        raise CorpusError(f"--device: {error}") from None
+    check_device(args.device)
     if args.json:
         need_stdout("write the files without --json")
     options = model_options(args)
@@ -487,16 +568,19 @@ def run_topics(
             if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
                 raise
             raise CorpusError(f"{args.corpus}: {error}") from None
+        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
+    stopped = not judged or any("interrupted" in str(w.message) for w in said)
     for warning in said:
         if "the language of the texts" in str(warning.message):
             complain(str(warning.message))
-    stopped = any("interrupted" in str(w.message) for w in said)
     written = write_run(tm, args.out, args.safe_csv, args.title)
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
-        print(f"language: {tm.made_['language']}\n")
-    more = {"corpus": corpus.name, "files": [str(args.out / name) for name in written]}
-    print_topics(tm.topics_, len(tm.docs_), tm.made_, args.json, **more)
+        print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}")
+        if "number of topics" in tm.made_:
+            print(f"number of topics: {tm.made_['number of topics']}")
+        print(f"stability: {tm.stability_.summary()}\n" if tm.stability_ else "")
+    print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)
         files = ", ".join(name for name in written if name not in PICTURES)
@@ -571,13 +655,39 @@ def run_assign(
             complain("interrupted; the texts done until then are written")
     return status
 
+# %% ../nbs/15_cli.ipynb #cab022ba
+def run_select(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Load, compare numbers of topics, print."
+    from nmf_nb.topics import TopicModel
+
+    check_device(args.device)
+    corpus = corpus_for(args)
+    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
+    with warnings.catch_warnings(record=True, action="always") as said:
+        try:
+            found = TopicModel(verbose=int(watched), **model_options(args)).select(corpus, args.topics)
+        except ValueError as error:
+            raise CorpusError(f"{args.corpus}: {error}") from None
+    stopped = [str(w.message) for w in said if "interrupted" in str(w.message)]
+    if args.json:
+        candidates = json.loads(found.candidates.to_json(orient="records"))
+        table = json.loads(found.table.reset_index().to_json(orient="records"))
+        print(json_line({"corpus": corpus.name, "texts": len(corpus), "candidates": candidates, "table": table}))
+    else:
+        print(f"{len(corpus):,} texts of {visible(corpus.name)}\n\n{found}")
+    for message in stopped:
+        complain(message.partition(";")[0])
+    return 130 if stopped else 0
+
 # %% ../nbs/15_cli.ipynb #b4ef4d4b
 def run_show(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Print the topics of a model."
     need_stdout("open it")
-    print_topics(*open_model(args.model, read_topics), args.json)
+    print_topics(open_model(args.model, read_view), args.json)
     return 0
 
 # %% ../nbs/15_cli.ipynb #76de6327
@@ -603,7 +713,13 @@ def main(
     "Run the command `nmf_nb`."
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
-    commands = {"topics": run_topics, "show": run_show, "assign": run_assign, "report": run_report}
+    commands = {
+        "topics": run_topics,
+        "select": run_select,
+        "show": run_show,
+        "assign": run_assign,
+        "report": run_report,
+    }
     try:
         try:
             args = command_parser().parse_args(argv)

@@ -8,28 +8,23 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .base import FILE_RULES, model_from_parts, model_parts, to_tensor, unpack_value
-from .files import Rule, check_fields, one_of, optional, real_number, strict_json, string, whole_number
-from .measures import rows_to_one
+from .files import Rule, check_fields, one_of, optional, real_number, string, whole_number
+from .language import SEGMENTERS, SpacedWords
 from .minibatch import MiniBatchNMF
 from .nmf import NMF, SOLVERS
-from .tables import ANYTHING, NUMBERS, list_of, table_of_file, table_parts, topics_of_parts
+from .tables import ANYTHING, NUMBERS, list_of, table_parts, view_of_parts
 from .view import TopicView, check_pattern, view
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-else:  # a name for the documentation; pandas is imported where it is used
-    DataFrame = "pandas.DataFrame"
-
 # %% auto #0
-__all__ = ['PARAMETERS', 'KEPT', 'vectorizer_parts', 'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'tensor_json',
-           'topic_model_parts', 'LeftOut', 'topic_model_of_parts']
+__all__ = ['PARAMETERS', 'KEPT', 'vectorizer_parts', 'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'topic_model_parts',
+           'LeftOut', 'topic_model_of_parts']
 
 # %% ../nbs/13_topic_files.ipynb #2e51af77
 def vectorizer_parts(
@@ -38,6 +33,8 @@ def vectorizer_parts(
     "Take a vectoriser apart."
     kind, params = type(vectorizer), vectorizer.get_params() if hasattr(vectorizer, "get_params") else {}
     known = kind.__name__ in ("TfidfVectorizer", "CountVectorizer") and kind.__module__.startswith("sklearn.")
+    if isinstance(params.get("tokenizer"), SpacedWords):
+        params["tokenizer"] = asdict(params["tokenizer"])
     if not known or any(map(_is_code, params.values())):
         return None
     stop = params["stop_words"]
@@ -62,7 +59,7 @@ _PARAMS = {
     "strip_accents": one_of(None, "ascii", "unicode"),
     "lowercase": _YES,
     "preprocessor": one_of(None),
-    "tokenizer": one_of(None),
+    "tokenizer": (one_of(None), {"segmenter": one_of(*SEGMENTERS), "pattern": string(10**6)}),
     "stop_words": (one_of(None, "english"), list_of(str)),
     "token_pattern": (one_of(None), string(10**6)),
     "ngram_range": [whole_number(0, 10**9)],
@@ -99,7 +96,10 @@ def vectorizer_of_parts(
         raise ValueError(
             f"the vectorizer has {len(words)} words, {len(set(words))} different, and terms of {low} to {high}"
         )
-    if params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
+    if params["tokenizer"]:
+        check_pattern(CountVectorizer(token_pattern=params["tokenizer"]["pattern"]))
+        params["tokenizer"] = SpacedWords(**params["tokenizer"])
+    elif params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
         raise ValueError("the vectorizer's parameters['token_pattern'] is None; words need a string")
     params["dtype"] = np.dtype(params.get("dtype", "float64")).type
     vectorizer = make(**params | {"vocabulary": {word: i for i, word in enumerate(words)}})
@@ -117,11 +117,12 @@ def vectorizer_of_parts(
 # %% ../nbs/13_topic_files.ipynb #a17c3a9f
 _AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
 PARAMETERS = {
-    "n_topics": _COUNT,
+    "n_topics": (_AUTO, _COUNT),
     "ngram_range": [whole_number(0, 10**9)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
     "language": optional(string(100)),
+    "tokenizer": optional(one_of(None, *SEGMENTERS)),
     "token_pattern": optional(string(10**6)),
     "idf_power": optional(real_number(0, 10**9)),
     "near_duplicates": optional(
@@ -159,13 +160,6 @@ def json_tensor(
     "Write a value as JSON into a tensor."
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
-# %% ../nbs/13_topic_files.ipynb #89f3283d
-def tensor_json(
-    A: Tensor,  # from `json_tensor`, or from an untrusted file
-) -> object:
-    "Read what `json_tensor` has written."
-    return strict_json(A.numpy().tobytes())
-
 # %% ../nbs/13_topic_files.ipynb #77d81a2d
 KEPT = {"NMF": NMF, "MiniBatchNMF": MiniBatchNMF}  # factorisations that a file keeps
 
@@ -191,6 +185,7 @@ def topic_model_parts(
     written |= {"history": seen.history_, "made": seen.made_, "words": seen.words_.tolist()}
     written |= {"topics": table_parts(seen.topics_.reset_index(drop=True))}
     arrays = {"W": seen.doc_weights_, "H": seen.components_, "share": seen.word_share_, "fit": seen.doc_fit_}
+    arrays |= {"back": seen.came_back_}
     arrays |= {"order": order, "idf": getattr(seen.vectorizer_, "idf_", None) if parts else None}
     arrays = {name: to_tensor(A) for name, A in arrays.items() if A is not None}
     arrays |= {"docs": json_tensor(seen.docs_), "meta": json_tensor(table_parts(seen.meta_))}
@@ -220,52 +215,17 @@ def topic_model_of_parts(
     model=None,  # the fitted factorisation, where the header could not hold it
 ) -> dict:  # view, model, order
     "Put a topic model together again; raise an error that names the first part that is not allowed."
-    topics, sizes = topics_of_parts(header, tensors)
-    arrays = {name.removeprefix("topics."): A for name, A in tensors.items() if name.startswith("topics.")}
-    docs, meta = (tensor_json(arrays.pop(name)) if name in arrays else header.get(name) for name in ("docs", "meta"))
-    held = {name: A.numpy() for name, A in arrays.items()}
-    check_fields(docs, list_of(str), "the texts")
-    check_fields(meta, {...: ANYTHING}, "what is known of the texts")
-    meta = table_of_file(meta)
+    seen = view_of_parts(header, tensors)
+    idf, order = (A if A is None else np.asarray(A) for A in map(tensors.get, ("topics.idf", "topics.order")))
     if vectorizer is None and header["vectorizer"] is None:
         raise ValueError("its vectorizer holds a function; give the fitted one to load(path, vectorizer=...)")
-    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], held.get("idf"))
-    words, order = [str(word) for word in vectorizer.get_feature_names_out()], held.get("order")
-    _same({"texts": docs, "rows of meta": meta}, sizes["n"])
-    _same({"words": header["words"], "words of the vectorizer": words}, sizes["m"])
-    if words != header["words"]:
+    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], idf)
+    if [str(word) for word in vectorizer.get_feature_names_out()] != header["words"]:
         raise ValueError("the words are not those of its vectorizer")
-    if order is not None and sorted(order.tolist()) != list(range(sizes["k"])):
+    if order is not None and sorted(order.tolist()) != list(range(len(seen.topics_))):
         raise ValueError("the order of the topics is none")
-    made = {name: header[name] for name in ("history", "made")}
-    seen = _view_of(held, topics, words, docs, meta, vectorizer, **made)
-    return {"view": seen, "model": _kept_model(header, tensors, held["H"], model), "order": order}
-
-
-def _same(held: dict, size: int) -> None:
-    "Raise a ValueError that names the first part that is not of a size."
-    for name, part in held.items():
-        if len(part) != size:
-            raise ValueError(f"it has {len(part):,} {name}, and factors for {size:,}")
-
-
-def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vectorizer, history, made) -> TopicView:
-    "The view of arrays."
-    return TopicView(
-        topics_=topics,
-        doc_topics_=rows_to_one(held["W"]),
-        topic_words_=rows_to_one(held["H"].astype(float)),
-        words_=np.array(words, dtype=object),
-        word_share_=held["share"],
-        docs_=docs,
-        meta_=meta,
-        components_=held["H"],
-        doc_weights_=held["W"],
-        doc_fit_=held.get("fit"),
-        history_=history,
-        made_=made,
-        vectorizer_=vectorizer,
-    )
+    kept = _kept_model(header, tensors, seen.components_, model)
+    return {"view": replace(seen, vectorizer_=vectorizer), "model": kept, "order": order}
 
 
 def _kept_model(header: dict, tensors: dict, H: np.ndarray, model):

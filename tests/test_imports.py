@@ -1,6 +1,5 @@
 """What is imported when: the libraries that fit are imported by what fits."""
 
-import json
 import sys
 
 import pytest
@@ -37,14 +36,15 @@ def test_the_command_imports_no_more_than_it_needs(words, needed):
     assert said.stderr.splitlines()[-1] == str(needed), said.stderr
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["table", "json"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_show_says_what_the_whole_model_says(number):
+def test_show_says_what_the_whole_model_says(number, more, capsys):
     from nmf_nb import TopicModel
+    from nmf_nb.cli import print_topics
 
     file = FILES / f"topic_model_format_{number}.safetensors"
-    said, tm = run(sys.executable, "-c", CALL, "show", file, "--json"), TopicModel.load(file)
-    topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
-    assert json.loads(said.stdout) == {"texts": len(tm.docs_), "topics": topics, "made": tm.made_}
+    print_topics(TopicModel.load(file), bool(more))
+    assert run(sys.executable, "-c", CALL, "show", file, *more).stdout == capsys.readouterr().out
 
 
 def test_the_package_imports_no_library():

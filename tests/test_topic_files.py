@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from nmf_nb import NMF, MiniBatchNMF, TopicModel
 from nmf_nb.files import checksum, read_tensors
-from nmf_nb.tables import read_topics, table_of_parts, table_parts
+from nmf_nb.tables import read_view, table_of_parts, table_parts
 
 FILES = ROOT / "tests" / "files"
 TEXTS = ["war and peace", "the war of the north", "peace treaty", "tax law", "a budget and tax", "law of trade"] * 2
@@ -330,10 +330,10 @@ def sign(path, header, tensors, number="2"):
 
 
 def refused(path):
-    "Whether a file is refused in one line that names it; else what came of it, or of its topics alone"
-    whole, alone = outcome(TopicModel.load, path), outcome(read_topics, path)
+    "Whether a file is refused in one line that names it; else what came of it, or of its view"
+    whole, alone = outcome(TopicModel.load, path), outcome(read_view, path)
     agree = alone == "loaded" or alone is True and whole != "loaded"
-    return whole if agree else f"its topics alone: {alone}"
+    return whole if agree else f"its view: {alone}"
 
 
 def outcome(read, path):
@@ -390,6 +390,7 @@ ALLOWED = {  # other values that make sense
     ("params", "near_duplicates"): [None, 0.5],
     ("params", "init"): [None],
     ("params", "language"): ["", "S2000000000"],
+    ("params", "tokenizer"): [None],
     ("params", "random_state"): [None],
     ("params", "verbose"): [True, 10**30, 0.5],
 }
