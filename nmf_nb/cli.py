@@ -27,17 +27,18 @@ from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of
 from .language import find_language
-from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
-from .topics import TopicModel
-from .view import topic_marks
+from .tables import read_view
+from .view import TopicView, topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-else:  # names for the documentation; these libraries are imported where they are used
-    DataFrame = "pandas.DataFrame"
+
+    from nmf_nb.topics import TopicModel
+else:  # names for the documentation; these are imported where they are used
+    DataFrame, TopicModel = "pandas.DataFrame", "nmf_nb.topics.TopicModel"
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
@@ -127,6 +128,8 @@ def check_device(
     device: str,  # a word of the command
 ) -> None:
     "Raise a CorpusError for a device that is not there."
+    from nmf_nb.linalg import pick_device
+
     try:
         pick_device(device)
     except ValueError as error:
@@ -318,14 +321,15 @@ def format_topics(
 
 # %% ../nbs/15_cli.ipynb #439fefd2
 def topics_rated(
-    tm: TopicModel,  # fitted
+    tm: TopicView,  # or a `TopicModel`
 ) -> DataFrame:  # `topics_`, and where `stability` was called, runs and agreement
     "Return the table of topics with all that is known of them."
-    return tm.topics_ if tm.stability_ is None else tm.topics_.join(tm.stability_.topics[["runs", "agreement"]])
+    found = getattr(tm, "stability_", None)
+    return tm.topics_ if found is None else tm.topics_.join(found.topics[["runs", "agreement"]])
 
 # %% ../nbs/15_cli.ipynb #2fe5e3e3
 def print_topics(
-    tm: TopicModel,  # fitted
+    tm: TopicView,  # or a `TopicModel`
     as_json: bool,  # in place of a table
     **more,  # fields of the JSON
 ) -> None:
@@ -466,15 +470,20 @@ def model_places(
 # %% ../nbs/15_cli.ipynb #3ba73673
 def open_model(
     path: Path,  # a file, or a folder by `nmf_nb topics`
-) -> TopicModel:
-    "Load a model; raise a CorpusError if there is none."
+    read: Callable | None = None,  # takes the file; None loads the whole model
+):  # a `TopicModel`, or what `read` returns
+    "Open a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
         bring_in_step(folder, read_only=True)
     file = next((place for place in model_places(path) if place.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
+    if read is None:
+        from nmf_nb.topics import TopicModel
+
+        read = TopicModel.load
     try:
-        return TopicModel.load(file)
+        return read(file)
     except ValueError as error:
         raise CorpusError(str(error)) from None
 
@@ -541,6 +550,8 @@ def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
+    from nmf_nb.topics import TopicModel
+
     check_device(args.device)
     if args.json:
         need_stdout("write the files without --json")
@@ -649,6 +660,8 @@ def run_select(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, compare numbers of topics, print."
+    from nmf_nb.topics import TopicModel
+
     check_device(args.device)
     corpus = corpus_for(args)
     watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
@@ -674,7 +687,7 @@ def run_show(
 ) -> int:  # exit status
     "Print the topics of a model."
     need_stdout("open it")
-    print_topics(open_model(args.model), args.json)
+    print_topics(open_model(args.model, read_view), args.json)
     return 0
 
 # %% ../nbs/15_cli.ipynb #76de6327

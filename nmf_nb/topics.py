@@ -29,8 +29,8 @@ from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
 from .select import DEFAULTS, Selection, choice_in_words, select_n_components
 from .stable import Stability, compare_runs, fit_samples
-from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
-from .topic_files import topic_model_parts
+from .tables import TOPIC_FORMAT, table_parts
+from .topic_files import PARAMETERS, params_of_parts, topic_model_of_parts, topic_model_parts
 from .train import warn_user
 from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
 from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
