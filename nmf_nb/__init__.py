@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .measures import by_share, topic_table
     from .minibatch import MiniBatchNMF
     from .nmf import NMF, non_negative_factorization
+    from .select import select_n_components
     from .topics import TopicModel
 
 __all__ = [
@@ -22,12 +23,13 @@ __all__ = [
     "by_share",
     "load_corpus",
     "non_negative_factorization",
+    "select_n_components",
     "tfidf",
     "topic_table",
 ]
 
 _HOMES = {"nmf": ("NMF", "non_negative_factorization"), "minibatch": ("MiniBatchNMF",), "topics": ("TopicModel",)}
-_HOMES |= {"corpus": ("Corpus", "CorpusError", "load_corpus", "tfidf"), "measures": ("by_share", "topic_table")}
+_HOMES |= {"select": ("select_n_components",), "corpus": ("Corpus", "CorpusError", "load_corpus", "tfidf"), "measures": ("by_share", "topic_table")}
 
 
 def __getattr__(name: str):

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,7 +26,7 @@ import numpy as np
 from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
-from .groups import columns_of
+from .groups import columns_of, tells_time
 from .language import find_language
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
@@ -46,8 +47,9 @@ __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'co
            'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser', 'corpus_for',
            'word_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics', 'safe_cell', 'write_csv',
            'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
-           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'run_topics', 'assigned', 'write_records',
-           'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'named_columns', 'on_terminal', 'Stages',
+           'fit_topics', 'run_in_words', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_select',
+           'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -242,6 +244,8 @@ def command_parser() -> argparse.ArgumentParser:
     often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
     p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
     p.add_argument("--title", help="of the report")
+    for name, what in (("time", "dates or years"), ("class", "classes"), ("id", "names of texts, each once")):
+        p.add_argument(f"--{name}-column", metavar="COLUMN", help=f"the column of {what}, in a table (guessed)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
     show = new("show", help="print the topics of a model")
@@ -545,41 +549,115 @@ def judge(
         raise CorpusError(f"--stability: {error}") from None
     return True
 
+# %% ../nbs/15_cli.ipynb #ad88de96
+def named_columns(
+    corpus: Corpus,  # stays as it is
+    time: str | None = None,  # column of times
+    group: str | None = None,  # column of classes
+    name: str | None = None,  # column of names, each once
+) -> Corpus:  # the same texts
+    "Put the columns that the user names first, as what they are."
+    meta = corpus.meta
+    for option, column in (("--time-column", time), ("--class-column", group), ("--id-column", name)):
+        if column is not None and column not in meta:
+            has = ", ".join(map(repr, meta.columns)) or "none"
+            raise CorpusError(f"{corpus.name}: {option} {column!r} is no column; it has {has}")
+    if time is not None and not tells_time(meta[time]):
+        seen = ", ".join(map(repr, meta[time].dropna().unique()[:3]))
+        raise CorpusError(f"{corpus.name}: --time-column {time!r} holds {seen}; it must hold dates or years")
+    if name is not None and not meta[name].is_unique:
+        twice = meta[name][meta[name].duplicated()].iloc[0]
+        raise CorpusError(f"{corpus.name}: --id-column {name!r} holds {twice!r} twice; it must name each text once")
+    if group is not None:
+        meta = meta.assign(**{group: meta[group].map(str, na_action="ignore")})
+    first = [column for column in (name, time, group) if column is not None]
+    return Corpus(corpus.texts, meta[[*first, *(c for c in meta if c not in first)]], corpus.name)
+
+# %% ../nbs/15_cli.ipynb #9f07ef13
+def on_terminal() -> bool:
+    "Return whether somebody watches standard error."
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+class Stages:
+    "Says what is being done, and at the end how long each stage took."
+
+    def __init__(
+        self,
+        shown: bool = True,  # on standard error
+    ):
+        self.shown, self.taken, self.name, self.began = shown, {}, None, 0.0
+
+    def __call__(
+        self,
+        name: str | None,  # of the stage that begins; None ends the last one
+    ) -> None:
+        "Begin a stage."
+        now = time.perf_counter()
+        if self.name is not None:
+            self.taken[self.name] = now - self.began
+        self.name, self.began = name, now
+        if self.shown:
+            words = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.taken.items())
+            print(f"time: {words}" if name is None else f"{name} ...", file=sys.stderr)
+
+# %% ../nbs/15_cli.ipynb #02ebc932
+def fit_topics(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+    corpus: Corpus,  # its texts
+    options: dict,  # parameters of `TopicModel`
+) -> tuple[TopicModel, bool]:  # fitted, and whether it was interrupted
+    "Fit a model, and judge its topics if that is asked for."
+    from nmf_nb.topics import TopicModel
+
+    with warnings.catch_warnings(record=True, action="always") as said:
+        tm = TopicModel(args.topics, verbose=int(on_terminal() and not args.json), **options)
+        try:
+            tm.fit(corpus)
+        except (TypeError, ValueError) as error:
+            if not str(error).startswith(
+                ("meta", "n_topics")
+            ):  # a column that no file can keep is the user's to change
+                raise
+            raise CorpusError(f"{args.corpus}: {error}") from None
+        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
+    for warning in said:
+        if "the language of the texts" in str(warning.message):
+            complain(str(warning.message))
+    return tm, not judged or any("interrupted" in str(w.message) for w in said)
+
+# %% ../nbs/15_cli.ipynb #de18e26a
+def run_in_words(
+    tm: TopicModel,  # fitted
+    corpus: Corpus,  # its texts
+) -> str:  # lines
+    "Say what was made of what."
+    rows = [f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}"]
+    for name in ("language", "near-duplicates", "number of topics"):
+        if name in tm.made_:
+            rows.append(f"{name}: {tm.made_[name]}")
+    return "\n".join([*rows, f"stability: {tm.stability_.summary()}\n" if tm.stability_ else ""])
+
 # %% ../nbs/15_cli.ipynb #53412c71
 def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
-    from nmf_nb.topics import TopicModel
-
     check_device(args.device)
     if args.json:
         need_stdout("write the files without --json")
-    options = model_options(args)
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
-    corpus = corpus_for(args)
-    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
-    with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, verbose=int(watched), **options)
-        try:
-            tm.fit(corpus)
-        except (TypeError, ValueError) as error:
-            if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
-                raise
-            raise CorpusError(f"{args.corpus}: {error}") from None
-        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
-    stopped = not judged or any("interrupted" in str(w.message) for w in said)
-    for warning in said:
-        if "the language of the texts" in str(warning.message):
-            complain(str(warning.message))
+    options, stages = model_options(args), Stages(on_terminal() and not args.json)
+    stages("reading")
+    corpus = named_columns(corpus_for(args), args.time_column, args.class_column, args.id_column)
+    stages("topics")
+    tm, stopped = fit_topics(args, corpus, options)
+    stages("files")
     written = write_run(tm, args.out, args.safe_csv, args.title)
+    stages(None)
     if not args.json:
-        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
-        print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}")
-        if "number of topics" in tm.made_:
-            print(f"number of topics: {tm.made_['number of topics']}")
-        print(f"stability: {tm.stability_.summary()}\n" if tm.stability_ else "")
+        print(run_in_words(tm, corpus))
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)
@@ -664,10 +742,10 @@ def run_select(
 
     check_device(args.device)
     corpus = corpus_for(args)
-    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
+    watched = int(on_terminal() and not args.json)
     with warnings.catch_warnings(record=True, action="always") as said:
         try:
-            found = TopicModel(verbose=int(watched), **model_options(args)).select(corpus, args.topics)
+            found = TopicModel(verbose=watched, **model_options(args)).select(corpus, args.topics)
         except ValueError as error:
             raise CorpusError(f"{args.corpus}: {error}") from None
     stopped = [str(w.message) for w in said if "interrupted" in str(w.message)]

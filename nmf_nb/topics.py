@@ -805,10 +805,13 @@ class TopicModel(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return topics_by(self.view_, by, bins, draws, level, cluster)
 
-    def documents(self) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, text
+    def documents(
+        self,
+        shares: bool = False,  # whether a column for each topic gives its share
+    ) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, if asked for topic_1 and so on, text
         "Return all documents with their main topic."
         check_is_fitted(self)
-        return document_table(self.view_)
+        return document_table(self.view_, shares)
 
     def rename(
         self,
