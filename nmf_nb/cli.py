@@ -578,7 +578,7 @@ def on_terminal() -> bool:
     "Return whether somebody watches standard error."
     return sys.stderr is not None and sys.stderr.isatty()
 
-
+# %% ../nbs/15_cli.ipynb #4518ffcd
 class Stages:
     "Says what is being done, and at the end how long each stage took."
 
