@@ -32,6 +32,7 @@ from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
 from .topics import TopicModel
+from .view import topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,11 +41,11 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'count_or_share', 'loss_name', 'named_path', 'WordParser', 'add_model_options', 'command_parser',
-           'corpus_for', 'word_options', 'model_options', 'format_topics', 'print_topics', 'safe_cell', 'write_csv',
-           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
-           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'run_topics', 'assigned', 'write_records',
-           'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'at_least_two', 'count_or_share', 'loss_name', 'named_path', 'WordParser', 'add_model_options',
+           'command_parser', 'corpus_for', 'word_options', 'model_options', 'format_topics', 'topics_rated',
+           'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run',
+           'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge',
+           'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -88,6 +89,15 @@ def seed_number(
     "Read a whole number from 0 to 2^32 - 1."
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
+    return int(text)
+
+# %% ../nbs/15_cli.ipynb #abcc1fe8
+def at_least_two(
+    text: str,  # a word of the command
+) -> int:
+    "Read a whole number of 2 or more."
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 2 or more")
     return int(text)
 
 # %% ../nbs/15_cli.ipynb #e2c8b20b
@@ -164,6 +174,8 @@ def add_model_options(
     most = "leave out terms in more texts (0.3 from 100 texts on)"
     p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=few)
     p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
+    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
+    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
     losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
     p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
 
@@ -260,6 +272,13 @@ def format_topics(
         lines += textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)
 
+# %% ../nbs/15_cli.ipynb #439fefd2
+def topics_rated(
+    tm: TopicModel,  # fitted
+) -> DataFrame:  # `topics_`, and where `stability` was called, runs and agreement
+    "Return the table of topics with all that is known of them."
+    return tm.topics_ if tm.stability_ is None else tm.topics_.join(tm.stability_.topics[["runs", "agreement"]])
+
 # %% ../nbs/15_cli.ipynb #2fe5e3e3
 def print_topics(
     tm: TopicModel,  # fitted
@@ -268,10 +287,14 @@ def print_topics(
 ) -> None:
     "Print the topics as a table or as JSON."
     if as_json:
-        topics = json.loads(tm.topics_.reset_index().to_json(orient="records"))
+        topics, marks = json.loads(topics_rated(tm).reset_index().to_json(orient="records")), topic_marks(tm)
+        topics = [topic | {"marks": marks.get(topic["topic"], [])} for topic in topics]
         print(json_line({**more, "texts": len(tm.docs_), "topics": topics, "made": tm.made_}))
     else:
         print(format_topics(tm.topics_, max(60, shutil.get_terminal_size((100, 24)).columns)))
+        marked = [f"{j} ({', '.join(marks)})" for j, marks in topic_marks(tm).items()]
+        if marked:
+            print(f"\nto be read with care, the report says why: {', '.join(marked)}")
 
 # %% ../nbs/15_cli.ipynb #b0d90b79
 def safe_cell(
@@ -365,7 +388,8 @@ def write_run(
 ) -> list[str]:  # names of the files
     "Write everything that is written of a model."
     made = attempt({"report.html": lambda: report_html(tm, title).encode(), **drawings(tm)})
-    tables = {"topics.csv": (tm.topics_, True), "documents.csv": (tm.documents(), False)}
+    documents = tm.documents() if tm.stability_ is None else tm.stability_.documents()
+    tables = {"topics.csv": (topics_rated(tm), True), "documents.csv": (documents, False)}
     makers = {name: partial(write_csv, table, index=index, safe=safe) for name, (table, index) in tables.items()}
     makers |= {name: lambda path, held=held: path.write_bytes(held) for name, held in made.items()} | {MODEL: tm.save}
     writers = {name: makers[name] for name in OUTPUTS if name in makers}
@@ -452,6 +476,22 @@ def need_stdout(
     if sys.stdout is None:
         raise CorpusError(f"the standard output is closed, and the answer would go there; {remedy}")
 
+# %% ../nbs/15_cli.ipynb #55b273e9
+def judge(
+    tm: TopicModel,  # fitted
+    runs: int | None,  # fits to samples; None asks for none
+    seed: int,  # of the samples
+) -> bool:  # False if somebody interrupted before the first was done
+    "Say which topics come back, where that is asked for."
+    try:
+        if runs is not None:
+            tm.stability(runs, random_state=seed)
+    except KeyboardInterrupt:
+        return False
+    except ValueError as error:
+        raise CorpusError(f"--stability: {error}") from None
+    return True
+
 # %% ../nbs/15_cli.ipynb #53412c71
 def run_topics(
     args: argparse.Namespace,  # the words of the command
@@ -476,14 +516,16 @@ def run_topics(
             if not str(error).startswith("meta"):  # a column that no file can keep is the user's to change
                 raise
             raise CorpusError(f"{args.corpus}: {error}") from None
+        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
+    stopped = not judged or any("interrupted" in str(w.message) for w in said)
     for warning in said:
         if "the language of the texts" in str(warning.message):
             complain(str(warning.message))
-    stopped = any("interrupted" in str(w.message) for w in said)
     written = write_run(tm, args.out, args.safe_csv, args.title)
     if not args.json:
         print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
-        print(f"language: {tm.made_['language']}\n")
+        print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}")
+        print(f"stability: {tm.stability_.summary()}\n" if tm.stability_ else "")
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)

@@ -37,7 +37,7 @@ else:  # names for the documentation; these libraries are imported where they ar
     TfidfVectorizer = "sklearn.TfidfVectorizer"
 
 # %% auto #0
-__all__ = ['READERS', 'PACKAGED', 'PATTERNS', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages',
+__all__ = ['READERS', 'PACKAGED', 'HAN', 'PATTERNS', 'CorpusError', 'Corpus', 'split_sentences', 'split_passages', 'to_passages',
            'read_blocks', 'read_lines', 'whole_letters', 'to_text', 'from_table', 'ending', 'TextStream', 'check_names',
            'read_csv', 'grouped', 'read_jsonl', 'read_parquet', 'read_documents', 'read_folder', 'read_batches',
            'load_newsgroups', 'load_packaged', 'load_corpus', 'word_pattern', 'finds_no_words', 'fit_weighted', 'tfidf']
@@ -491,11 +491,16 @@ def load_corpus(
     return to_passages(corpus, passage_words) if passage_words else corpus
 
 # %% ../nbs/09_corpus.ipynb #74ee7383
+HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"  # Chinese characters, in Japanese texts too
+
+
 def _marks() -> str:
     "Ranges of the combining marks below 2000, and the two joiners."
     marks = [i for i in range(0x300, 0x2000) if unicodedata.category(chr(i)) in ("Mn", "Mc")]
-    ranges = [list(run) for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
-    return "".join(f"{chr(run[0][1])}-{chr(run[-1][1])}" for run in ranges) + "\u200c\u200d"
+    runs = [[i for _, i in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
+    return (
+        "".join(chr(i) if i == j else f"{chr(i)}-{chr(j)}" for i, *_, j in (run * 2 for run in runs)) + "\u200c\u200d"
+    )
 
 
 _MARKS = _marks()
@@ -504,11 +509,11 @@ _MARKS = _marks()
 def word_pattern(
     letter: str,  # a class of characters, to which the marks are added
 ) -> str:  # a regular expression
-    "Return a pattern that finds words of two letters and more, but no pieces of contractions."
-    letter = f"(?:{letter}|[{_MARKS}])"
-    piece = rf"(?<=['’])(?:ll|re|ve)(?!{letter})|(?<=\d[.,])\d"
-    negated = rf"\w+n['’]t(?!{letter})"
-    return f"(?<!\\w)(?<![{_MARKS}])(?!{piece}|{negated}){letter}{letter}+"
+    "Return a pattern that finds words of two letters and more, but no pieces of contractions and of numbers."
+    letters = f"(?:{letter}|[{_MARKS}])"
+    contraction = rf"(?:(?<=['’])(?:ll|re|ve)|\w+n['’]t)(?!{letters})"
+    number = r"(?<=\d[.,])\d{3}(?!\d)"
+    return rf"(?<![\w{_MARKS}])(?!{contraction}|{number})(?:{letters}{{2,}}|(?={letter})[{HAN}])"
 
 
 PATTERNS = {"words": word_pattern(r"\w"), "letters": word_pattern(r"[^\W\d_]")}

@@ -164,8 +164,9 @@ def extrapolated_step(
     "Take an extrapolated step in `H`, then in `W`; keep the old factors if the objective has risen."
     m, before = state.memory, state.memory.objective
     if V.gaps:  # the gaps are filled anew, so what the old factors cost is too
-        before = beta_divergence(V, state.W, state.H) + penalty_value(penalty, state.W, state.H)
-        V = filled(V, state.W, state.H)
+        V, known = filled(V, state.W, state.H), V
+        before = beta_divergence(known if known.observed_only else V, state.W, state.H)
+        before = residual_if_small(V, state.W, state.H, before) + penalty_value(penalty, state.W, state.H)
     G = gram(m.W_ahead.mT)
     H, H_ahead, _ = half(V, m.W_ahead, G, state.H, m.H, m.beta, *penalty[2:], fixed=fixed, sweeps=sweeps[1])
     Q, old = gram(H_ahead), (m.W_ahead.mT, m.W.mT)

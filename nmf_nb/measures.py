@@ -19,8 +19,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 # %% auto #0
 __all__ = ['rows_to_one', 'normalise', 'topic_shares', 'share_order', 'by_share', 'main_topic', 'word_shares', 'relevance',
            'top_indices', 'top_words', 'label', 'coherence', 'windows', 'topic_diversity', 'exclusivity',
-           'topic_exclusivity', 'frex', 'distinctiveness', 'saliency', 'average_jaccard', 'stability', 'without_traces',
-           'topic_table']
+           'topic_exclusivity', 'frex', 'distinctiveness', 'saliency', 'average_jaccard', 'stability', 'commonness',
+           'corpus_divergence', 'effective_docs', 'first_fit', 'without_traces', 'topic_table']
 
 # %% ../nbs/10_measures.ipynb #faa9725e
 def rows_to_one(
@@ -291,6 +291,48 @@ def stability(
         score[a] += agree[a, b]
         back[a] += (A[a][:, :, None] == _padded(other)[b][:, None, :]).any(axis=2) & (A[a] >= 0)
     return back / max(len(others), 1), score / max(len(others), 1)
+
+# %% ../nbs/10_measures.ipynb #d8f1fc50
+def commonness(
+    phi: np.ndarray,  # (k,m) words in topics
+    word_share: np.ndarray,  # (m,) share of each word in the corpus, sums to 1
+) -> np.ndarray:  # (k,) 0 to 1, larger for common words
+    "Return how common the words of each topic are, equation (11)."
+    return np.asarray(phi, dtype=float) @ np.asarray(word_share, dtype=float)
+
+# %% ../nbs/10_measures.ipynb #1c6d624b
+def corpus_divergence(
+    phi: np.ndarray,  # (k,m) words in topics
+    word_share: np.ndarray,  # (m,) share of each word in the corpus, sums to 1
+) -> np.ndarray:  # (k,) nats, 0 (the words of the corpus) or more; 0 for a topic without words
+    "Return how far the words of each topic are from those of the corpus, equation (12)."
+    p = np.maximum(np.asarray(word_share, dtype=float), 1e-300)  # a word that the data lack
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(phi > 0, phi * np.log(phi / p), 0)
+    return np.maximum(terms.sum(axis=1), 0)
+
+# %% ../nbs/10_measures.ipynb #9ac6b6f1
+def effective_docs(
+    weights: np.ndarray,  # (n,k) weights of topics in documents, 0 or more, on any scale
+) -> np.ndarray:  # (k,) 1 to n; 0 for a topic that no document has
+    "Return in how many documents each topic lives, equation (13)."
+    parts = rows_to_one(np.asarray(weights, dtype=float).T)
+    squares = (parts**2).sum(axis=1)
+    return np.divide(1.0, squares, out=np.zeros(len(parts)), where=squares > 0)
+
+# %% ../nbs/10_measures.ipynb #8776d5cf
+def first_fit(
+    weights: np.ndarray,  # (n,k) weights of topics in documents, 0 or more
+    fit: np.ndarray,  # (n,) how well the topics explain each document, at most 1
+    first: int = 20,  # documents of each topic, 1 or more
+) -> np.ndarray:  # (k,) at most 1; 0 for a topic that no document has
+    "Return how well the first documents of each topic are explained."
+    found = np.zeros(weights.shape[1])
+    for j, w in enumerate(weights.T):
+        at = np.flatnonzero(w > 0)
+        best = at[np.argsort(-w[at].round(9), kind="stable")[:first]]
+        found[j] = np.median(fit[best]) if len(at) else 0.0
+    return found
 
 # %% ../nbs/10_measures.ipynb #e667af7b
 def without_traces(

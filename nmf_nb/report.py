@@ -20,7 +20,7 @@ from .files import write_whole
 from .groups import class_groups, classical_scaling, columns_of, draws_note, group_intervals, group_means
 from .groups import group_sizes, leaf_order, meta_values, time_bins, time_order, topic_distances
 from .measures import main_topic, relevance, top_indices, top_words, topic_diversity
-from .view import marked, term_places
+from .view import marked, marks_meant, term_places, topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -208,13 +208,19 @@ def _share_text(x: float) -> str:
 def _topics(tm: TopicView) -> list[dict]:
     "One topic a row, as the page shows it."
     p = np.where(tm.word_share_ > 0, tm.word_share_, 1)
-    best = top_words(relevance(tm.topic_words_, p), tm.words_, 10)
+    best, marks = top_words(relevance(tm.topic_words_, p), tm.words_, 10), topic_marks(tm)
     most, rows = max(tm.topics_["share"].max(), 1e-12), []
-    for words, (_, row) in zip(best, tm.topics_.iterrows()):
+    for words, (j, row) in zip(best, tm.topics_.iterrows()):
         scores = [(label, _figure(row[name])) for name, label in _SCORES.items() if name in tm.topics_]
         share, n_docs = _share_text(row["share"]), f"{row['n_docs']:,}"
         facts = [f"{share} of the texts", f"main topic of {n_docs}", *(f"{name} {x}" for name, x in scores)]
-        row = {"label": _clean(row["label"]), "bar": f"{100 * row['share'] / most:.1f}", "percent": share}
+        facts += [f"marked: {', '.join(marks[j])}"] if j in marks else []
+        row = {
+            "label": _clean(row["label"]),
+            "marks": marks.get(j, []),
+            "bar": f"{100 * row['share'] / most:.1f}",
+            "percent": share,
+        }
         rows.append(row | {"words": [_clean(w) for w in words], "n_docs": n_docs, "scores": scores, "facts": facts})
     return rows
 
@@ -340,6 +346,7 @@ def report_data(
         "facts": _facts(tm),
         "made": [(_clean(key), _clean(value)) for key, value in tm.made_.items()],
         "topics": topics,
+        "meant": marks_meant({j: t["marks"] for j, t in enumerate(topics)}),
         "scores": [label for name, label in _SCORES.items() if name in tm.topics_],
         "map": _map(D, tm.topics_["share"].to_numpy(), topics),
         "similarity": _similarity(D, topics),

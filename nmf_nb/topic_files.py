@@ -11,6 +11,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from .base import FILE_RULES, model_from_parts, model_parts, to_tensor, unpack_value
 from .files import Rule, TensorRule, check_fields, check_tensors, one_of, optional, real_number
 from .files import strict_json, string, whole_number
+from .language import SEGMENTERS, SpacedWords
 from .measures import rows_to_one
 from .minibatch import MiniBatchNMF
 from .nmf import NMF, SOLVERS
@@ -351,6 +353,8 @@ def vectorizer_parts(
     "Take a vectoriser apart."
     kind, params = type(vectorizer), vectorizer.get_params() if hasattr(vectorizer, "get_params") else {}
     known = kind.__name__ in ("TfidfVectorizer", "CountVectorizer") and kind.__module__.startswith("sklearn.")
+    if isinstance(params.get("tokenizer"), SpacedWords):
+        params["tokenizer"] = asdict(params["tokenizer"])
     if not known or any(map(_is_code, params.values())):
         return None
     stop = params["stop_words"]
@@ -375,7 +379,7 @@ _PARAMS = {
     "strip_accents": one_of(None, "ascii", "unicode"),
     "lowercase": _YES,
     "preprocessor": one_of(None),
-    "tokenizer": one_of(None),
+    "tokenizer": (one_of(None), {"segmenter": one_of(*SEGMENTERS), "pattern": string(10**6)}),
     "stop_words": (one_of(None, "english"), list_of(str)),
     "token_pattern": (one_of(None), string(10**6)),
     "ngram_range": [whole_number(0, 10**9)],
@@ -412,7 +416,10 @@ def vectorizer_of_parts(
         raise ValueError(
             f"the vectorizer has {len(words)} words, {len(set(words))} different, and terms of {low} to {high}"
         )
-    if params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
+    if params["tokenizer"]:
+        check_pattern(CountVectorizer(token_pattern=params["tokenizer"]["pattern"]))
+        params["tokenizer"] = SpacedWords(**params["tokenizer"])
+    elif params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
         raise ValueError("the vectorizer's parameters['token_pattern'] is None; words need a string")
     params["dtype"] = np.dtype(params.get("dtype", "float64")).type
     vectorizer = make(**params | {"vocabulary": {word: i for i, word in enumerate(words)}})
@@ -435,6 +442,7 @@ PARAMETERS = {
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
     "language": optional(string(100)),
+    "tokenizer": optional(one_of(None, *SEGMENTERS)),
     "token_pattern": optional(string(10**6)),
     "idf_power": optional(real_number(0, 10**9)),
     "near_duplicates": optional(
@@ -505,6 +513,7 @@ def topic_model_parts(
     written |= {"history": seen.history_, "made": seen.made_, "words": seen.words_.tolist()}
     written |= {"topics": table_parts(seen.topics_.reset_index(drop=True))}
     arrays = {"W": seen.doc_weights_, "H": seen.components_, "share": seen.word_share_, "fit": seen.doc_fit_}
+    arrays |= {"back": seen.came_back_}
     arrays |= {"order": order, "idf": getattr(seen.vectorizer_, "idf_", None) if parts else None}
     arrays = {name: to_tensor(A) for name, A in arrays.items() if A is not None}
     arrays |= {"docs": json_tensor(seen.docs_), "meta": json_tensor(table_parts(seen.meta_))}
@@ -517,6 +526,7 @@ _TENSORS = {
     "H": TensorRule("k m", low=0),
     "share": TensorRule("m", low=0, high=1 + 1e-6),
     "fit": TensorRule("n", high=1 + 1e-6, needed=False),
+    "back": TensorRule("k", low=0, high=1, needed=False),
     "idf": TensorRule("m", low=0, needed=False),
     "order": TensorRule("k", low=0, dtypes=(torch.int64,), needed=False),
     "docs": TensorRule("bytes", dtypes=_BYTES, needed=False),
@@ -633,6 +643,7 @@ def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vector
         history_=history,
         made_=made,
         vectorizer_=vectorizer,
+        came_back_=held.get("back"),
     )
 
 

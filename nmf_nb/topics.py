@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .base import Factorisation, pack_value
-from .corpus import CorpusError, finds_no_words, tfidf, whole_letters
+from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
 from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
-from .language import find_language, guess_language, unspaced_script
+from .language import SCRIPTS, SpacedWords, find_language, guess_language, languages, need_segmenter
+from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
 from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
+from .stable import Stability, compare_runs, fit_samples
 from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, table_parts, topic_model_of_parts
 from .topic_files import topic_model_parts
 from .train import warn_user
@@ -38,10 +41,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'stop_words_for', 'vectorise', 'text_weights',
-           'check_topics', 'fit_in_order', 'how_made', 'weigh', 'approximates', 'relabelled', 'topics_to_rename',
-           'topics_to_join', 'merged', 'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start',
-           'TopicModel']
+__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
+           'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'fit_in_order', 'how_made', 'weigh',
+           'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged', 'given_labels',
+           'kept_labels', 'start_from_squares', 'prepare_start', 'fit_from_anywhere', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -118,28 +121,34 @@ def read_stop_words(
         )
     return words
 
+# %% ../nbs/14_topics.ipynb #75e557f5
+def unspaced_language(
+    texts: list[str],  # n documents
+    language: str = "auto",  # "auto", a name or a code
+) -> str | None:  # of `SCRIPTS`
+    "Name the language, if it is one that is written without spaces between words."
+    if not isinstance(language, str):
+        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
+    named = None if language == "auto" else find_language(language).names[0]
+    return named if named in SCRIPTS else unspaced_script(texts)
+
 # %% ../nbs/14_topics.ipynb #c0e0b6dd
 def stop_words_for(
     texts: list[str],  # n documents
     stop_words="auto",  # "auto", or what `read_stop_words` takes
     language: str = "auto",  # "auto", a name or a code
-    tokenizer=None,  # of the user, or None
+    script: str | None = None,  # what `unspaced_language` says
 ) -> tuple[str | list[str] | None, str]:  # as scikit-learn takes them, and what is said of the language
     "Choose the words to leave out."
-    script = unspaced_script(texts) if tokenizer is None else None
-    if script:
-        raise CorpusError(
-            f"most letters of the texts are {script}, a script that sets no spaces between words; give a tokenizer that "
-            "cuts a text into words: TopicModel(..., tokenizer=...)"
-        )
-    if not isinstance(language, str):
-        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
     named = None if language == "auto" else find_language(language)
     if not isinstance(stop_words, str) or stop_words != "auto":
         words = read_stop_words(stop_words)
         return words, "no stop words" if words is None else "stop words as given"
     if named:
         return read_stop_words(named.code), f"{named.names[0]}, as given"
+    if script:
+        listed = script in {language.names[0] for language in languages().values()}
+        return read_stop_words(script) if listed else None, f"{script}, for its letters"
     guess = guess_language(texts)
     name, share = guess.language.names[0], f"{guess.share:.0%} of the words are in its list"
     if guess.sure:
@@ -151,6 +160,20 @@ def stop_words_for(
         "name it, as language='german' (--language german in the command), or give stop words of your own"
     )
     return None, f"not clear ({name}: {share})"
+
+# %% ../nbs/14_topics.ipynb #3d6bb9eb
+def word_cutter(
+    segmenter: str | None,  # the user's choice, of `SEGMENTERS`; None: that of the language
+    script: str | None,  # the language, of `SCRIPTS`; None: another
+    token_pattern: str = "words",  # or "letters", or a regular expression
+) -> SpacedWords:
+    "Choose what cuts texts into words; raise a CorpusError if it is not installed."
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    need_segmenter(segmenter or segmenter_of(script), None if segmenter else script)
+    pattern = PATTERNS.get(token_pattern, token_pattern)
+    check_pattern(CountVectorizer(token_pattern=pattern))
+    return SpacedWords(segmenter or segmenter_of(script), pattern)
 
 # %% ../nbs/14_topics.ipynb #61ce7194
 WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
@@ -165,8 +188,12 @@ def vectorise(
     "Turn texts into a matrix."
     chosen = WORDS | choices
     if vectorizer is None:
-        words = chosen["stop_words"], chosen.pop("language"), chosen["tokenizer"]
-        chosen["stop_words"], said = stop_words_for(texts, *words)
+        language, tokenizer = chosen.pop("language"), chosen["tokenizer"]
+        script = None if callable(tokenizer) else unspaced_language(texts, language)
+        chosen["stop_words"], said = stop_words_for(texts, chosen["stop_words"], language, script)
+        if script or isinstance(tokenizer, str):
+            chosen["tokenizer"] = word_cutter(tokenizer, script, chosen["token_pattern"])
+            said += f"; {chosen['tokenizer'].segmenter} sets the spaces between words"
         given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
         return *tfidf(texts, **given), said
     changed = [name for name, value in chosen.items() if value != WORDS[name]]
@@ -321,6 +348,17 @@ def topics_to_join(
         raise ValueError(f"topics={topics!r}; give at least two different ones to merge")
     return at
 
+# %% ../nbs/14_topics.ipynb #e90aac96
+def check_own(
+    model,  # a fitted factorisation, or None
+    what: str,  # that fits again
+    remedy: str,  # for a model of another kind
+) -> None:
+    "Raise a ValueError if a model cannot be fitted again by our NMF."
+    if not isinstance(model, (NMF, type(None))):
+        kind = f"{type(model).__module__.split('.')[0]}.{type(model).__name__}"
+        raise ValueError(f"{what} fits again by our NMF, and this model is a {kind}; {remedy}")
+
 # %% ../nbs/14_topics.ipynb #5138ee91
 def merged(
     W: np.ndarray,  # (n,k) weights
@@ -351,13 +389,13 @@ def kept_labels(
 
 # %% ../nbs/14_topics.ipynb #7c3bb497
 def start_from_squares(
-    model: NMF,  # stays as it is
+    model: NMF,  # stays as it is; its `init` is where the squared error begins
     X,  # (n,m) data, 0 or more
     weights: np.ndarray | None = None,  # (n,) how often each document counts
     least: float = 1e-3,  # of the mean, 0 or more, by which entries are lifted
 ) -> dict[str, np.ndarray]:  # W (n,k), 0 or more, rows of empty documents 0; and H (k,m)
     "Start a fit from that of the squared error."
-    squares = clone(model).set_params(beta_loss="frobenius", solver="cd", init=None)
+    squares = clone(model).set_params(beta_loss="frobenius", solver="cd")
     W = squares.fit_transform(X, sample_weight=weights)
     W, H = (A + least * A.mean() for A in (W, squares.components_))
     whole, fitted = np.asarray(X.sum(axis=1)).ravel(), W @ H.sum(axis=1)
@@ -369,15 +407,29 @@ def prepare_start(
     X,  # (n,m) data, 0 or more
     init: str | None,  # "auto", or what `NMF` takes
     weights: np.ndarray | None = None,  # (n,) how often each document counts
+    first: str | None = None,  # where the squared error begins, for "auto"; None of `NMF` is singular vectors
 ) -> dict[str, np.ndarray]:  # W and H, where the fit begins from factors
     "Set where a fit begins."
     auto = isinstance(init, str) and init == "auto"
-    model.set_params(init=None if auto else init)
+    model.set_params(init=first if auto else init)
     if not auto or beta_of(model.beta_loss) == 2:
         return {}
     start = start_from_squares(model, X, weights)
     model.set_params(init="custom", n_init=1)
     return start
+
+# %% ../nbs/14_topics.ipynb #3003c9d7
+def fit_from_anywhere(
+    model: NMF,  # stays as it is
+) -> Callable:  # (data, weights of its rows or None, seed) -> W and H
+    "Return a function that fits copies of a model, each from a random start of its own."
+
+    def fit(X, weights, seed):
+        one = clone(model).set_params(random_state=seed)
+        start = prepare_start(one, X, "auto", weights, "random")
+        return one.fit_transform(X, sample_weight=weights, **start), one.components_
+
+    return fit
 
 # %% ../nbs/14_topics.ipynb #0ba83785
 def _held(name: str) -> property:
@@ -410,8 +462,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Documents a term must be in at least and at most, a number or a share; "auto" depends on how many there are.
     token_pattern : "words", "letters" or a regular expression
         What a word is: two letters or digits and more, letters alone, or what the expression finds.
-    tokenizer : callable or None
-        Text to list of words, in place of the pattern.
+    tokenizer : callable, str or None
+        Text to list of words, in place of the pattern; or the name of a segmenter ("rjieba", "icu4py"), which sets spaces
+        between the words of a script that has none; None takes one where the language needs it.
     idf_power : float
         To which power the weight of rare words is raised, 0 or more; 1 is plain TF-IDF.
     near_duplicates : float or None
@@ -461,6 +514,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
         H.
     history_, made_ : list of dict, dict
         The course of the fit, and how the topics were made.
+    came_back_ : ndarray of shape (k,) or None
+        Part of the fits to samples in which each topic came back; None before `stability` was called.
+    stability_ : Stability or None
+        What `stability` has found; a file does not keep it.
     """
 
     def __init__(
@@ -524,7 +581,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         "Factorise data; return what is to be held."
         names = "beta_loss", "max_iter", "random_state", "device", "verbose"
         weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
-        model = NMF(k, solver=self._solver(), **options | {name: getattr(self, name) for name in names})
+        model = NMF(k, solver=self._solver(), **{name: getattr(self, name) for name in names} | options)
         start = prepare_start(model, X, self.init, weights) if start is None else start
         W, order = fit_in_order(model, X, sample_weight=weights, **start)
         made = how_made(model, len(texts), self.vectorizer, said, copies)
@@ -538,14 +595,16 @@ class TopicModel(TransformerMixin, BaseEstimator):
         auto = isinstance(self.solver, str) and self.solver == "auto"
         return auto_solver(self.beta_loss, self.device) if auto else self.solver
 
-    def _hold(self, view: TopicView, model, X=None, order=None, before=()) -> TopicModel:
+    def _hold(self, view: TopicView, model, X=None, order=None, before=(), stability=None) -> TopicModel:
         "Set all that is fitted, at once; `before` is what `undo` goes back to."
-        vars(self).update(view_=view, model_=model, order_=order, _X=X, _before=tuple(before))
+        stability = stability and replace(stability, view=view)  # whose labels may be new
+        vars(self).update(view_=view, model_=model, order_=order, _X=X, _before=tuple(before), stability_=stability)
         return self
 
     def _now(self) -> dict:
         "What is held, as `_hold` takes it."
-        return {"view": self.view_, "model": self.model_, "order": self.order_, "X": self._X, "before": self._before}
+        now = {"view": self.view_, "model": self.model_, "order": self.order_, "X": self._X, "before": self._before}
+        return now | {"stability": self.stability_}
 
     @classmethod
     def from_parts(
@@ -628,6 +687,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     doc_weights_, doc_fit_, components_ = _held("doc_weights_"), _held("doc_fit_"), _held("components_")
     words_, word_share_, vectorizer_ = _held("words_"), _held("word_share_"), _held("vectorizer_")
     docs_, meta_, history_, made_ = _held("docs_"), _held("meta_"), _held("history_"), _held("made_")
+    came_back_ = _held("came_back_")
 
     def top_words(
         self,
@@ -688,11 +748,12 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     def flags(
         self,
-        alike: float = 0.7,  # cosine of two topics' words from which they are reported
-    ) -> DataFrame:  # one row for each dead topic and each pair that is alike
-        "Return topics that are dead or nearly the same."
+        alike: float = 0.7,  # cosine of two topics' words from which they are alike
+        **limits,  # common, broad, repeated, few, unstable: see `flags` of the view
+    ) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value, what
+        "Return topics that are to be read with care, and what to do about them."
         check_is_fitted(self)
-        return flags(self.view_, alike)
+        return flags(self.view_, alike, **limits)
 
     def topics_by(
         self,
@@ -727,10 +788,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
     ) -> TopicModel:  # self
         "Join topics into one and fit again from there."
         check_is_fitted(self)
-        at, kind = topics_to_join(self, topics), type(self.model_)
-        if not isinstance(self.model_, (NMF, type(None))):
-            kind = f"{kind.__module__.split('.')[0]}.{kind.__name__}"
-            raise ValueError(f"merge fits again by our NMF, and this model is a {kind}; fit that with fewer topics")
+        at = topics_to_join(self, topics)
+        check_own(self.model_, "merge", "fit that with fewer topics")
         now, X, s = self._now(), self.X_, self.components_.sum(axis=1, dtype=float)
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
@@ -738,6 +797,25 @@ class TopicModel(TransformerMixin, BaseEstimator):
         options |= {"labels": kept_labels(given_labels(self), at), "said": self.made_.get("language", "")}
         new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
         return self._hold(**new, before=(*now["before"], now))
+
+    def stability(
+        self,
+        runs: int = 10,  # fits to samples, 2 or more
+        share: float = 0.8,  # of the documents in each sample, above 0 and up to 1
+        random_state: int = 0,  # seed of the samples and of their fits
+    ) -> Stability:  # kept as `stability_`; topics that seldom came back are marked from now on
+        "Fit samples of the documents and say which topics, words and shares come back."
+        check_is_fitted(self)
+        check_own(
+            self.model_, "stability", "give `fit_samples` a function that fits it, and its runs to `compare_runs`"
+        )
+        names = "beta_loss", "max_iter", "n_init", "device"
+        fit = fit_from_anywhere(NMF(self.n_topics_, solver=self._solver(), **{n: getattr(self, n) for n in names}))
+        options = {"weights": text_weights(self.X_, self.near_duplicates, self.vectorizer)[0]}
+        options |= {"random_state": random_state, "progress": bool(self.verbose)}
+        found = compare_runs(self.view_, fit_samples(self.X_, fit, runs, share, **options))
+        seen = replace(self.view_, came_back_=found.runs / len(found.agreement))
+        return self._hold(**self._now() | {"view": seen, "stability": found}).stability_
 
     def undo(self) -> TopicModel:  # self
         "Take back the last `rename` or `merge`."
@@ -771,7 +849,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if not isinstance(self.solver, str):
             raise ValueError(f"solver is {self.solver!r}; a file cannot keep a solver of your own, only a name of one")
-        params = {name: pack_value(getattr(self, name), name, {}) for name in PARAMETERS}
+        kept = [name for name in PARAMETERS if name != "tokenizer" or not callable(self.tokenizer)]
+        params = {name: pack_value(getattr(self, name), name, {}) for name in kept}
         header, tensors = topic_model_parts(self.view_, self.model_, self.order_)
         header["params"] = params | {"ngram_range": [int(length) for length in self.ngram_range]}
         params_of_parts(header["params"])  # what is written can be read

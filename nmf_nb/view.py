@@ -16,7 +16,8 @@ import numpy as np
 
 from .files import write_whole
 from .groups import group_intervals, group_means, groups_of, meta_values
-from .measures import exclusivity, frex, main_topic, normalise, relevance, top_words, topic_table
+from .measures import commonness, corpus_divergence, effective_docs, exclusivity, first_fit, frex, main_topic
+from .measures import normalise, relevance, top_indices, top_words, topic_exclusivity, topic_table
 from .measures import without_traces, word_shares
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'document_rows', 'representative_docs',
-           'find_docs', 'find_topics', 'changed_text', 'search_tokens', 'text_parser', 'check_pattern', 'term_places',
-           'marked', 'Explanation', 'explain', 'unexplained', 'flags', 'topics_by', 'document_table', 'topics_text',
-           'topics_html', 'export_table']
+__all__ = ['MARKS', 'explained', 'distinct', 'TopicView', 'view', 'topic_index', 'words_by', 'document_rows',
+           'representative_docs', 'find_docs', 'find_topics', 'changed_text', 'search_tokens', 'text_parser',
+           'check_pattern', 'term_places', 'marked', 'Explanation', 'explain', 'unexplained', 'topic_signs', 'flags',
+           'topics_by', 'document_table', 'topic_marks', 'marks_meant', 'topics_text', 'topics_html', 'export_table']
 
 # %% ../nbs/10b_view.ipynb #20f187b5
 def explained(
@@ -78,6 +79,9 @@ class TopicView:
     history_: list[dict] = field(default_factory=list)  # step, seconds, objective, of the fit
     made_: dict[str, str] = field(default_factory=dict)  # how the topics were made, in words, for the reader
     vectorizer_: object = None  # what made the data of the texts, to find words in texts again; None takes plain words
+    came_back_: np.ndarray | None = (
+        None  # (k,) part of the fits to samples that have each topic; None if none were made
+    )
 
 # %% ../nbs/10b_view.ipynb #3e7426c3
 def view(
@@ -422,22 +426,87 @@ def unexplained(
     return document_rows(tm, at, fit=tm.doc_fit_[at])
 
 # %% ../nbs/10b_view.ipynb #bd3bf690
-def flags(
+def topic_signs(
     tm: TopicView,  # or a `TopicModel`
-    alike: float = 0.7,  # cosine of two topics' words from which they are reported
-) -> DataFrame:  # one row for each dead topic and each pair that is alike
-    "Return topics that are dead or nearly the same."
+) -> DataFrame:  # a row a topic: label, commonness, divergence, exclusivity, texts, fit (without V ~ W H it is 0)
+    "Return the numbers that tell topics which are no subject."
     from pandas import DataFrame
 
-    _check_share("alike", alike)
+    phi = without_traces(tm.topic_words_)
+    tops = top_indices(np.where(phi > 0, phi, -np.inf), 10)
+    fit = np.zeros(len(tm.docs_)) if tm.doc_fit_ is None else tm.doc_fit_
+    columns = {
+        "label": tm.topics_["label"],
+        "commonness": commonness(phi, tm.word_share_),
+        "divergence": corpus_divergence(phi, tm.word_share_),
+        "exclusivity": topic_exclusivity(phi, tops),
+        "texts": effective_docs(tm.doc_weights_),
+        "fit": first_fit(tm.doc_weights_, fit),
+    }
+    return DataFrame(columns, index=tm.topics_.index)
+
+# %% ../nbs/10b_view.ipynb #aab911df
+MARKS = {  # kind of mark -> what it means, and what to do
+    "dead": "no document has it; ask for fewer topics",
+    "alike": "two topics have much the same words; join them with merge, or ask for fewer topics",
+    "repeated": "its first texts are nearly one text, as signatures and templates are; count near-duplicates once, or "
+    "take them out",
+    "few texts": "it lives in few texts; read them before it counts as a subject",
+    "generic": "its words are common in all kinds of texts, as a way of speaking is, or a formula; do not read its share "
+    "as that of a subject",
+    "broad": "its words are nearly those of all texts and other topics have them too; it is a way of speaking or several "
+    "subjects, so read its texts, or ask for more topics",
+    "unstable": "fits to samples of the documents seldom have it; do not build on it, or ask for fewer topics",
+}
+
+
+def _compared(signs: DataFrame, common: float, broad: float, repeated: float, few: float, usual: float) -> dict:
+    "For each kind that compares topics: which of them are marked, and the number that decides."
+    alive = signs[signs["texts"] > 0]
+    if len(alive) < 5:
+        return {}
+    middle = alive.drop(columns="label").median().clip(lower=1e-12)
+    rel = alive[middle.index] / middle
+    one = alive["fit"] >= max(repeated, 3 * usual, 1e-12)
+    small = (rel["texts"] < few) & ~one
+    wide = (rel["divergence"] <= broad) & (rel["exclusivity"] <= 0.5)
+    return {
+        "repeated": alive["fit"][one],
+        "few texts": rel["texts"][small],
+        "generic": rel["commonness"][(rel["commonness"] >= common) & ~one & ~small],
+        "broad": rel["divergence"][wide & ~one & ~small],
+    }
+
+# %% ../nbs/10b_view.ipynb #cbd0b8ab
+def flags(
+    tm: TopicView,  # or a `TopicModel`
+    alike: float = 0.7,  # cosine of two topics' words from which they are alike
+    common: float = 1.35,  # commonness, as a multiple of the median, from which a topic is generic
+    broad: float = 0.6,  # divergence, as a part of the median, up to which a topic is broad; 0 marks none
+    repeated: float = 0.45,  # fit of its first texts from which a topic is repeated
+    few: float = 0.25,  # texts, as a part of the median, below which they are few; 0 marks none
+    unstable: float = 0.5,  # part of the fits to samples that have a topic, below which it is unstable
+) -> DataFrame:  # a row for each mark: kind, topics (their numbers), label, value (in the unit of the limit), what
+    "Return topics that are to be read with care, and what to do about them."
+    from pandas import DataFrame
+
+    limits = {"alike": alike, "common": common, "broad": broad, "repeated": repeated, "few": few}
+    for name, value in (limits | {"unstable": unstable}).items():
+        _check_share(name, value)
+    signs, labels = topic_signs(tm), tm.topics_["label"]
     length = np.linalg.norm(tm.topic_words_, axis=1, keepdims=True)
     unit = tm.topic_words_ / np.where(length > 0, length, 1.0)
-    cosine, labels = unit @ unit.T, tm.topics_["label"].to_numpy()
-    dead = (length[:, 0] == 0) | (tm.doc_topics_.sum(axis=0) == 0)
-    rows = [(j + 1, labels[j], "dead: no document has it", 0, "", 0.0) for j in np.flatnonzero(dead)]
-    pairs = zip(*np.triu(cosine >= alike, 1).nonzero())
-    rows += [(i + 1, labels[i], "much like another", j + 1, labels[j], cosine[i, j]) for i, j in pairs]
-    return DataFrame(rows, columns=["topic", "label", "what", "other", "other_label", "cosine"])
+    cosine = unit @ unit.T
+    rows = [("dead", (j,), 0.0) for j in signs.index[signs["texts"] == 0].tolist()]
+    pairs = np.argwhere(np.triu(cosine >= limits.pop("alike"), 1)).tolist()
+    rows += [("alike", (i + 1, j + 1), cosine[i, j]) for i, j in pairs]
+    usual = 0.0 if tm.doc_fit_ is None or not len(tm.docs_) else float(np.median(tm.doc_fit_))
+    for kind, values in _compared(signs, usual=usual, **limits).items():
+        rows += [(kind, (j,), value) for j, value in values.items()]
+    back = [] if tm.came_back_ is None else tm.came_back_.tolist()
+    rows += [("unstable", (j,), part) for j, part in enumerate(back, 1) if part < unstable]
+    rows = [(kind, topics, " / ".join(labels[j] for j in topics), value, MARKS[kind]) for kind, topics, value in rows]
+    return DataFrame(rows, columns=["kind", "topics", "label", "value", "what"])
 
 # %% ../nbs/10b_view.ipynb #7bb19263
 def topics_by(
@@ -472,13 +541,36 @@ def document_table(
     share = tm.doc_topics_.max(axis=1).round(4)
     return document_rows(tm, np.arange(len(topic)), topic=topic, topic_label=labels, topic_share=share)
 
+# %% ../nbs/10b_view.ipynb #61e06258
+def topic_marks(
+    tm: TopicView,  # or a `TopicModel`
+) -> dict[int, list[str]]:  # number of a topic -> its marks, such as "generic" or "alike 5"; of marked topics alone
+    "Name the marks of each topic that `flags` marks."
+    marks = {}
+    for kind, topics in flags(tm)[["kind", "topics"]].itertuples(index=False):
+        for j in topics:
+            others = [str(i) for i in topics if i != j]
+            marks.setdefault(j, []).append(" ".join([kind, *others]))
+    return dict(sorted(marks.items()))
+
+# %% ../nbs/10b_view.ipynb #89dae6f0
+def marks_meant(
+    marks: dict[int, list[str]],  # from `topic_marks`
+) -> dict[str, str]:  # kind -> what it means, of those that occur
+    "Return what the marks of a table mean."
+    found = {mark.rstrip("0123456789 ") for names in marks.values() for mark in names}
+    return {kind: what for kind, what in MARKS.items() if kind in found}
+
 # %% ../nbs/10b_view.ipynb #f7c72530
 def topics_text(
     tm: TopicView,  # or a `TopicModel`
 ) -> str:  # a line a topic under a heading
     "Write the table of topics as text."
-    shown = tm.topics_.drop(columns="words").round(3)
-    return f"TopicModel: {len(tm.topics_)} topics of {len(tm.docs_):,} texts\n{shown.to_string()}"
+    shown, marks = tm.topics_.drop(columns="words").round(3), topic_marks(tm)
+    if marks:
+        shown["mark"] = [", ".join(marks.get(j, ())) for j in shown.index]
+    legend = "".join(f"\n{kind}: {what}" for kind, what in marks_meant(marks).items())
+    return f"TopicModel: {len(tm.topics_)} topics of {len(tm.docs_):,} texts\n{shown.to_string()}{legend}"
 
 # %% ../nbs/10b_view.ipynb #23f7bb3e
 _TABLE = """\
@@ -487,7 +579,9 @@ _TABLE = """\
 <tr><th>topic</th><th style="text-align: left">label and words</th><th>share</th><th></th><th>texts</th>\
 {% if npmi %}<th>NPMI</th>{% endif %}</tr>
 {% for i, row, words, best in rows %}<tr style="vertical-align: top; border-top: 1px solid #8884"><td>{{ i }}</td>
-<td style="text-align: left"><b dir="auto">{{ row.label }}</b><br><span dir="auto">{{ words }}</span>
+<td style="text-align: left"><b dir="auto">{{ row.label }}</b>{% if i in marks %} \
+<span style="white-space: nowrap; border: 1px solid #8888; border-radius: 3px; padding: 0 .3em">\u2691 \
+{{ marks[i]|join(', ') }}</span>{% endif %}<br><span dir="auto">{{ words }}</span>
 {% if best %}<details><summary>texts</summary>{% for text in best %}<p dir="auto" \
 style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
 <td style="white-space: nowrap; padding: 0 .4em">{{ '%.1f' % (100 * row.share) }} %</td>
@@ -495,7 +589,8 @@ style="max-width: 50em">{{ text }}</p>{% endfor %}</details>{% endif %}</td>
 <td style="padding: 0 .4em">{{ '{:,}'.format(row.n_docs) }}</td>
 {% if npmi %}<td style="background: {{ '#009E73' if row.npmi > 0 else '#D55E00' }}\
 {{ '%02x' % (180 * [row.npmi|abs, 1]|min)|int }}">{{ '%.2f' % row.npmi }}</td>{% endif %}</tr>
-{% endfor %}</table>
+{% endfor %}</table>{% if meant %}<p>{% for kind, what in meant.items() %}\u2691 <b>{{ kind }}</b>: {{ what }}{{ '<br>'|safe if not loop.last }}\
+{% endfor %}</p>{% endif %}
 """
 
 
@@ -513,8 +608,9 @@ def topics_html(
     best = [[_short(text) for text in representative_docs(tm, i, 2)["text"]] for i in tm.topics_.index]
     rows = [(i, row, words[i - 1], best[i - 1]) for i, row in tm.topics_.iterrows()]
     bars = 6 * tm.topics_["share"].to_numpy() / max(tm.topics_["share"].max(), 1e-12)
-    made = list(tm.made_.items())[1:-1]
+    made, marks = list(tm.made_.items())[1:-1], topic_marks(tm)
     values = {"k": len(rows), "n": len(tm.docs_), "made": made, "rows": rows, "bars": bars}
+    values |= {"marks": marks, "meant": marks_meant(marks)}
     return _template(_TABLE).render(npmi="npmi" in tm.topics_, **values)
 
 # %% ../nbs/10b_view.ipynb #0ebfc0bc

@@ -1,6 +1,7 @@
 """The defaults of texts: words, the square of the IDF, near-duplicates, the start of other divergences."""
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from nmf_nb import NMF, TopicModel, load_corpus, tfidf
-from nmf_nb.corpus import PATTERNS
+from nmf_nb.corpus import HAN, PATTERNS
 from nmf_nb.duplicates import near_duplicates
 from nmf_nb.measures import share_order
 from nmf_nb.topics import text_weights
@@ -102,7 +103,11 @@ def test_starts_of_nmf_can_be_named(corpus):
         ("We don't, they’ve, I'LL", ["we", "they"]),
         ("can't won't wouldn't've", []),
         ("O'Neill's rock'n'roll", ["neill", "rock", "roll"]),
-        ("1,234,567 people in 3.14 ways", ["people", "in", "ways"]),
+        ("1,234,567 people in 3.14 ways", ["people", "in", "14", "ways"]),
+        ("on 31.12.1999, 12.3.99 and 1.2.2024", ["on", "31", "12", "1999", "12", "99", "and", "2024"]),
+        ("2.000 or 1,000,000.25 at 3,1415", ["or", "25", "at", "1415"]),
+        ("2,000km; 007; a.123", ["007", "123"]),
+        ("猫 is a cat, 人人 are we, ก 1", ["猫", "is", "cat", "人人", "are", "we"]),
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
         ("தமிழ் మాట", ["தமிழ்", "మాట"]),
         ("می‌خواهم يُمكن", ["می‌خواهم", "يُمكن"]),
@@ -117,8 +122,53 @@ def test_words(text, words):
 @given(st.text(max_size=60))
 def test_words_are_pieces_of_the_text(text):
     found = re.findall(PATTERNS["words"], text)
-    assert all(len(word) >= 2 and word in text for word in found)
+    assert all((len(word) >= 2 or re.match(f"[{HAN}]", word)) and word in text for word in found)
     assert all(not re.search(r"\d", word) for word in re.findall(PATTERNS["letters"], text))
+
+
+def slow_words(text, letter):
+    "The words of a text by a walk along it, without patterns but for the pieces that are left out."
+    marks = {chr(i) for i in range(0x300, 0x2000) if unicodedata.category(chr(i)) in ("Mn", "Mc")} | set("\u200c\u200d")
+    inside, at, found = lambda c: bool(letter(c)) or c in marks, 0, []
+    while at < len(text):
+        end = at
+        while end < len(text) and inside(text[end]):
+            end += 1
+        begins = at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_" or text[at - 1] in marks)
+        han = end == at + 1 and re.match(f"[{HAN}]", text[at])
+        if begins and (end - at >= 2 or han) and not left_out(text, at, inside):
+            found.append(text[at:end])
+            at = end
+        else:
+            at += 1
+    return found
+
+
+def left_out(text, at, inside):
+    "Whether a piece of a contraction or of a number begins here."
+    ends = [m.end() for m in (re.compile(r"ll|re|ve").match(text, at),) if m and text[at - 1 : at] in ("'", "’")]
+    head = re.compile(r"\w+").match(text, at)
+    ends += [i + 2 for i in range(at + 2, head.end() + 1 if head else 0) if re.match("n['’]t", text[i - 1 : i + 2])]
+    number = re.compile(r"\d{3}(?!\d)").match(text, at) and re.fullmatch(r"\d[.,]", text[max(0, at - 2) : at])
+    return bool(number) or any(not inside(text[i : i + 1] or " ") for i in ends)
+
+
+def test_each_character_of_unicode_is_inside_a_word_or_not():
+    "The pattern, against a walk along the text; four texts for each character"
+    texts = [chr(i) for i in (*range(0x3000), *range(0x3000, 0xD800, 16), *range(0x1F000, 0x30000, 16))]
+    kinds = {"words": lambda c: c.isalnum() or c == "_", "letters": lambda c: c.isalnum() and not c.isdecimal()}
+    for name, letter in kinds.items():
+        word = re.compile(PATTERNS[name])
+        for first in range(0, len(texts), 1 << 14):
+            group = texts[first : first + (1 << 14)]
+            whole = "\n".join(f"{c} a{c} {c}b 1.{c}23 don't{c} we've{c} x{c}y" for c in group if c != "\n")
+            assert word.findall(whole) == slow_words(whole, letter)
+
+
+@given(st.text(st.sampled_from("an't’velr,.123 _\u0301\u0bcd猫\u200dé৩²"), max_size=30))
+def test_words_by_a_walk_along_the_text(text):
+    assert re.findall(PATTERNS["words"], text) == slow_words(text, lambda c: c.isalnum() or c == "_")
+    assert re.findall(PATTERNS["letters"], text) == slow_words(text, lambda c: c.isalnum() and not c.isdecimal())
 
 
 def test_a_file_keeps_how_words_were_made(corpus, tmp_path):

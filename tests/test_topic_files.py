@@ -383,6 +383,7 @@ ALLOWED = {  # other values that make sense
     ("params", "near_duplicates"): [None, 0.5],
     ("params", "init"): [None],
     ("params", "language"): ["", "S2000000000"],
+    ("params", "tokenizer"): [None],
     ("params", "random_state"): [None],
     ("params", "verbose"): [True, 10**30, 0.5],
 }
