@@ -271,7 +271,7 @@ def by_entry(
     "Return whether a penalty has a price for each entry."
     return torch.is_tensor(weight) and weight.ndim > 1
 
-
+# %% ../nbs/01_divergence.ipynb #439ee100
 def part_of(
     weight: float | Tensor,  # one number for all, (m,) for each column, or (k,m) for each entry
     rows: slice | Tensor = slice(None),  # of H
