@@ -27,6 +27,7 @@ from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of, tells_time
+from .guided import parse_seeds
 from .language import find_language
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
@@ -43,13 +44,13 @@ else:  # names for the documentation; these are imported where they are used
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'loss_name',
-           'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser', 'corpus_for',
-           'word_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics', 'safe_cell', 'write_csv',
-           'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step', 'model_places',
-           'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'named_columns', 'on_terminal', 'Stages',
-           'fit_topics', 'run_in_words', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_select',
-           'run_show', 'run_report', 'drop_stdout', 'main']
+           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'strength_number',
+           'loss_name', 'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser',
+           'corpus_for', 'word_options', 'seed_options', 'model_options', 'format_topics', 'topics_rated',
+           'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run',
+           'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge',
+           'named_columns', 'on_terminal', 'Stages', 'fit_topics', 'run_in_words', 'run_topics', 'assigned',
+           'write_records', 'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -152,6 +153,19 @@ def count_or_share(
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number of 1 or more nor a share between 0 and 1")
     return number
 
+# %% ../nbs/15_cli.ipynb #8ead66b9
+def strength_number(
+    text: str,  # a word of the command
+) -> float:  # 0 or more, or infinity
+    "Read how strongly topics are asked for."
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = np.nan
+    if not strength >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more, or inf")
+    return strength
+
 # %% ../nbs/15_cli.ipynb #120fc2c8
 LOSSES = ("frobenius", "kullback-leibler")
 
@@ -243,6 +257,9 @@ def command_parser() -> argparse.ArgumentParser:
         add_model_options(q)
     often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
     p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
+    asked = "ask for the topics of this file, a line each, such as 'space: nasa, orbit, -god'; a minus forbids"
+    p.add_argument("--seed-words", type=named_path, metavar="FILE", help=asked)
+    p.add_argument("--seed-strength", type=strength_number, metavar="X", help="how strongly, 0 or more, or inf (0.5)")
     p.add_argument("--title", help="of the report")
     for name, what in (("time", "dates or years"), ("class", "classes"), ("id", "names of texts, each once")):
         p.add_argument(f"--{name}-column", metavar="COLUMN", help=f"the column of {what}, in a table (guessed)")
@@ -296,6 +313,23 @@ def word_options(
     except OSError as error:
         raise CorpusError(f"--stop-words: {args.stop_words}: {error.strerror}; check the path") from None
     return {"language": language, "stop_words": [word for word in words if word] or None}
+
+# %% ../nbs/15_cli.ipynb #45c80f91
+def seed_options(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+) -> dict:  # parameters of `TopicModel`
+    "Read which topics are asked for."
+    strength = {} if args.seed_strength is None else {"seed_strength": args.seed_strength}
+    if args.seed_words is None:
+        return strength
+    try:
+        wanted, avoided = parse_seeds("\n".join(line for _, line in read_lines(args.seed_words)))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CorpusError(
+            f"--seed-words: {args.seed_words}: {why}; a line is a topic, as 'space: nasa, orbit'"
+        ) from None
+    return strength | {"seed_words": wanted, "forbidden_words": avoided}
 
 # %% ../nbs/15_cli.ipynb #1b1b96db
 def model_options(
@@ -615,14 +649,12 @@ def fit_topics(
         try:
             tm.fit(corpus)
         except (TypeError, ValueError) as error:
-            if not str(error).startswith(
-                ("meta", "n_topics")
-            ):  # a column that no file can keep is the user's to change
+            if not str(error).startswith(("meta", "n_topics", "seed_", "forbidden_")):  # these are the user's to change
                 raise
             raise CorpusError(f"{args.corpus}: {error}") from None
         judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
     for warning in said:
-        if "the language of the texts" in str(warning.message):
+        if re.match("the language of the texts|not in the vocabulary", str(warning.message)):
             complain(str(warning.message))
     return tm, not judged or any("interrupted" in str(w.message) for w in said)
 
@@ -648,7 +680,7 @@ def run_topics(
         need_stdout("write the files without --json")
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
-    options, stages = model_options(args), Stages(on_terminal() and not args.json)
+    options, stages = model_options(args) | seed_options(args), Stages(on_terminal() and not args.json)
     stages("reading")
     corpus = named_columns(corpus_for(args), args.time_column, args.class_column, args.id_column)
     stages("topics")

@@ -17,10 +17,10 @@ from torch import Tensor
 from .linalg import DataMatrix, filled, gram, inner
 
 # %% auto #0
-__all__ = ['EPS', 'NO_PENALTY', 'squared_error', 'residual_square', 'ldexp', 'in_own_unit', 'reconstruction_error', 'gradient_H',
-           'gradient_W', 'power_log', 'entry_divergence', 'beta_of', 'moments', 'power_total', 'check_beta',
-           'beta_divergence', 'Penalty', 'penalty_of', 'weighs', 'penalty_value', 'push_of_all', 'pull_push_H',
-           'kkt_violation_H', 'kkt_residual']
+__all__ = ['EPS', 'NO_PENALTY', 'FORBIDDEN', 'squared_error', 'residual_square', 'ldexp', 'in_own_unit', 'reconstruction_error',
+           'gradient_H', 'gradient_W', 'power_log', 'entry_divergence', 'beta_of', 'moments', 'power_total',
+           'check_beta', 'beta_divergence', 'Penalty', 'penalty_of', 'by_entry', 'part_of', 'weighs', 'penalty_value',
+           'push_of_all', 'pull_push_H', 'kkt_violation_H', 'kkt_residual']
 
 # %% ../nbs/01_divergence.ipynb #3e5dfb4d
 def squared_error(
@@ -229,11 +229,11 @@ def beta_divergence(
 
 # %% ../nbs/01_divergence.ipynb #8ad7f642
 class Penalty(NamedTuple):
-    "The four weights of equation (11), each 0 or more; those on W may differ from row to row."
+    "The four weights of equation (11), each 0 or more."
 
-    l1_W: float | Tensor = 0.0
-    l2_W: float | Tensor = 0.0
-    l1_H: float = 0.0
+    l1_W: float | Tensor = 0.0  # (n,) one for each row of W; (k,n) a price for each entry of its transpose
+    l2_W: float | Tensor = 0.0  # (n,) one for each row of W
+    l1_H: float | Tensor = 0.0  # (k,m) a price for each entry of H
     l2_H: float = 0.0
 
     @property
@@ -261,6 +261,28 @@ def penalty_of(
     W, H = float(alpha_W) * V.shape[1], float(alpha_H) * (V.shape[0] if n is None else n)
     return Penalty(W * l1_ratio, W * (1 - l1_ratio), H * l1_ratio, H * (1 - l1_ratio))
 
+# %% ../nbs/01_divergence.ipynb #cd2d845b
+FORBIDDEN = 1e30  # a price that keeps an entry at 0, and is a number in float32 too: times 0 it costs 0
+
+
+def by_entry(
+    weight: float | Tensor,  # of a penalty
+) -> bool:
+    "Return whether a penalty has a price for each entry."
+    return torch.is_tensor(weight) and weight.ndim > 1
+
+# %% ../nbs/01_divergence.ipynb #439ee100
+def part_of(
+    weight: float | Tensor,  # one number for all, (m,) for each column, or (k,m) for each entry
+    rows: slice | Tensor = slice(None),  # of H
+    columns: slice | Tensor = slice(None),  # of H
+) -> float | Tensor:  # of the same kind
+    "Return the weights of some rows and columns."
+    if not torch.is_tensor(weight):
+        return weight
+    weight = weight[..., columns]
+    return weight[..., rows, :] if by_entry(weight) else weight
+
 # %% ../nbs/01_divergence.ipynb #7f659026
 def weighs(
     weight: float | Tensor,  # of a penalty
@@ -275,8 +297,13 @@ def penalty_value(
     H: Tensor,  # (..., k, m), 0 or more
 ) -> Tensor | float:  # (...) float64; 0 where there is no penalty
     "Return the sum of equation (11)."
-    terms = [(l1, l2, A) for l1, l2, A in ((*penalty[:2], W), (*penalty[2:], H)) if weighs(l1) or weighs(l2)]
-    rows = [(l1 * A.sum(-1, dtype=torch.float64), l2 / 2 * A.double().square().sum(-1)) for l1, l2, A in terms]
+
+    def first(l1, A):
+        return (l1 * A.double()).sum(-1) if by_entry(l1) else l1 * A.sum(-1, dtype=torch.float64)
+
+    on_W = penalty.l1_W.mT if by_entry(penalty.l1_W) else penalty.l1_W
+    terms = [(l1, l2, A) for l1, l2, A in ((on_W, penalty.l2_W, W), (*penalty[2:], H)) if weighs(l1) or weighs(l2)]
+    rows = [(first(l1, A), l2 / 2 * A.double().square().sum(-1)) for l1, l2, A in terms]
     return sum(a.sum(-1) + b.sum(-1) for a, b in rows)
 
 # %% ../nbs/01_divergence.ipynb #c7e15240

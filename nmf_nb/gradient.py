@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .divergence import NO_PENALTY, Penalty, squared_error
+from .divergence import NO_PENALTY, Penalty, part_of, squared_error
 from .state import State
 from .linalg import DataMatrix, filled
 
@@ -80,7 +80,7 @@ def projected_gradient(
     G: Tensor,  # (k,k) Gram matrix W^T W
     B: Tensor,  # (k,m) W^T V
     H: Tensor,  # (k,m) start, 0 or more
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     sweeps: int = 1,  # how often to repeat equation (6)
 ) -> Tensor:  # (k,m), 0 or more
@@ -95,7 +95,7 @@ def accelerated_gradient(
     G: Tensor,  # (..., k, k) Gram matrix W^T W
     B: Tensor,  # (..., k, m) W^T V
     H: Tensor,  # (..., k, m) start, 0 or more
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     sweeps: int = 5,  # how often to repeat equation (8)
 ) -> Tensor:  # (..., k, m), 0 or more
@@ -122,7 +122,7 @@ def hold(
         if r == H.shape[-2]:
             return H
         rest = B[..., r:, :] - G[..., r:, :r] @ kept
-        return torch.cat([kept, update(G[..., r:, r:], rest, H[..., r:, :], l1, l2)], dim=-2)
+        return torch.cat([kept, update(G[..., r:, r:], rest, H[..., r:, :], part_of(l1, slice(r, None)), l2)], dim=-2)
 
     return held if fixed else update
 
@@ -132,7 +132,7 @@ def pgd_step_H(
     W: Tensor,  # (n,k) weights, 0 or more
     H: Tensor,  # (k,m) components, 0 or more
     sweeps: int = 10,  # projected gradient steps with the same products
-    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     fixed: int = 0,  # the first rows of H, which stay
 ) -> Tensor:  # (k,m) updated components

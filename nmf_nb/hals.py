@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .divergence import NO_PENALTY, Penalty, beta_divergence, penalty_value, weighs
+from .divergence import NO_PENALTY, Penalty, beta_divergence, part_of, penalty_value, weighs
 from .gradient import hold
 from .state import State
 from .linalg import DataMatrix, DenseMatrix, SparseMatrix, filled, gram, inner
@@ -25,7 +25,7 @@ def hals_sweep(
     G: Tensor,  # (..., k, k) Gram matrix W^T W
     B: Tensor,  # (..., k, m) W^T V
     H: Tensor,  # (..., k, m) start, 0 or more
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     block: int = 20,  # rows whose residuals are formed at once
 ) -> Tensor:  # (..., k, m), 0 or more
@@ -36,7 +36,8 @@ def hals_sweep(
     for start in range(0, H.shape[-2], block):
         rows = slice(start, start + block)
         R, repair = G[..., rows, :] @ H, G[..., rows, rows] / d[..., rows, :]
-        torch.sub(B[..., rows, :] - l1 if weighs(l1) else B[..., rows, :], R, out=R).div_(d[..., rows, :])
+        pull = B[..., rows, :] - part_of(l1, rows) if weighs(l1) else B[..., rows, :]
+        torch.sub(pull, R, out=R).div_(d[..., rows, :])
         for j in range(R.shape[-2]):
             old = H[..., start + j, :]
             new = (old + R[..., j, :]).clamp_min_(0)
@@ -50,7 +51,7 @@ def hals_step_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     sweeps: int = 1,  # with the same products
-    l1: float = 0.0,  # weight of the sum of H
+    l1: float | Tensor = 0.0,  # weight of the sum of H; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H
 ) -> Tensor:  # (..., k, m) updated components
     "Lower the objective in `H` with `W` fixed."
@@ -109,7 +110,7 @@ def half_step(
     H: Tensor,  # (..., k, m) where the sweep begins, 0 or more
     old: Tensor,  # (..., k, m) where the sweep before came to
     beta: Tensor,  # (...) how far to go on, 0 to 1
-    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     fixed: int = 0,  # the first rows of H, which stay
     match: bool = False,  # whether the inner product is asked for
@@ -220,6 +221,6 @@ def shuffled(
 
     def in_some_order(G, B, H, l1=0.0, l2=0.0):
         p = order(H.shape[-2], H.device)
-        return update(G[..., p, :][..., p], B[..., p, :], H[..., p, :], l1, l2)[..., p.argsort(), :]
+        return update(G[..., p, :][..., p], B[..., p, :], H[..., p, :], part_of(l1, p), l2)[..., p.argsort(), :]
 
     return in_some_order

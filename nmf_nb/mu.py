@@ -34,7 +34,7 @@ def mu_step_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (m,) one for each column, (k,m) one for each entry
     l2: float | Tensor = 0.0,  # weight of half the sum of squares of H, likewise
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
 ) -> Tensor:  # (..., k, m) updated components

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .compiled import compiled, in_threads, njit, rows_of_part
-from .divergence import EPS, NO_PENALTY, Penalty
+from .divergence import EPS, NO_PENALTY, Penalty, part_of
 from .linalg import DataMatrix, DenseMatrix, SparseMatrix, Transposed
 from .state import State
 
@@ -91,7 +91,7 @@ def coordinate_step_H(
     V: DataMatrix,  # (n,m) data, 0 or more
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
-    l1: float = 0.0,  # weight of the sum of H, 0 or more
+    l1: float | Tensor = 0.0,  # weight of the sum of H, 0 or more; (k,m) one for each entry
     l2: float = 0.0,  # weight of half the sum of squares of H, 0 or more
     row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
     fixed: int = 0,  # the first rows of H, which stay
@@ -99,8 +99,9 @@ def coordinate_step_H(
 ) -> Tensor:  # (..., k, m) updated components
     "Move each row of `H` in turn towards its minimum for Kullback-Leibler, equation (6)."
     if isinstance(V, Transposed):  # a block has some of its columns whole
-        options = l1, l2, row_weight, fixed, loops
-        return torch.cat([coordinate_step_H(b.T, W, H[..., at], *options) for at, b in V.T.blocks()], -1)
+        options, parts = (l2, row_weight, fixed, loops), V.T.blocks()
+        steps = [coordinate_step_H(b.T, W, H[..., at], part_of(l1, columns=at), *options) for at, b in parts]
+        return torch.cat(steps, -1)
     cost, unit = observed_push(V, W, row_weight) + l1, unit_of(W)
     V, whole = V if row_weight is None else V.scaled(row_weight), isinstance(V, (DenseMatrix, SparseMatrix))
     if loops and whole and H.device.type == "cpu":

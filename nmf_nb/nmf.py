@@ -14,7 +14,7 @@ from sklearn.callback import with_callbacks
 from .base import FILE_RULES, OPTIONS, Factorisation, Solver, best_weights, check_flag, check_parameters
 from .base import count_components, find_solver, fit_factors, read_data, read_factor
 from .files import Rule, one_of, real_number, string, whole_number
-from .divergence import beta_of
+from .divergence import beta_of, by_entry
 from .gradient import pgd_step
 from .fused import SmallStep, can_fuse, fused_half_step
 from .linalg import pick_device
@@ -30,7 +30,7 @@ __all__ = ['SOLVERS', 'auto_solver', 'NMF', 'non_negative_factorization']
 def _cd(problem):
     if not problem.shuffle and SmallStep.suits(problem.V, problem.penalty):
         return SmallStep(problem.penalty, problem.fixed, problem.sweeps)
-    if can_fuse(problem.V):
+    if can_fuse(problem.V) and not any(map(by_entry, problem.penalty)):  # a pass over columns has one price for each
         half = partial(fused_half_step, order=random_order(problem.seed)) if problem.shuffle else fused_half_step
     else:
         half = partial(half_step, update=shuffled(hals_sweep, problem.seed)) if problem.shuffle else half_step

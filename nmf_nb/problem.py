@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value
+from .divergence import Penalty, beta_divergence, check_beta, penalty_of, penalty_value, weighs
 from .divergence import reconstruction_error
 from .hals import sweeps_that_pay
 from .linalg import DataMatrix
@@ -196,7 +196,7 @@ def objective_parts(
 ) -> tuple[Tensor, Tensor | float]:  # two float64 (...)
     "Return the divergence and the penalties."
     u, penalty = problem.row_weight, problem.penalty
-    on_W = penalty[:2] if u is None else [a * u if a else 0.0 for a in penalty[:2]]
+    on_W = penalty[:2] if u is None else [a * u if weighs(a) else 0.0 for a in penalty[:2]]
     value = penalty_value(Penalty(*on_W, *penalty[2:]), W, H)
     return beta_divergence(problem.V, W, H, problem.beta, u), value
 

@@ -23,8 +23,8 @@ from .tables import ANYTHING, NUMBERS, list_of, table_parts, view_of_parts
 from .view import TopicView, check_pattern, view
 
 # %% auto #0
-__all__ = ['PARAMETERS', 'KEPT', 'vectorizer_parts', 'vectorizer_of_parts', 'params_of_parts', 'json_tensor', 'topic_model_parts',
-           'LeftOut', 'topic_model_of_parts']
+__all__ = ['PARAMETERS', 'KEPT', 'vectorizer_parts', 'vectorizer_of_parts', 'params_of_parts', 'plain_words', 'json_tensor',
+           'topic_model_parts', 'LeftOut', 'topic_model_of_parts']
 
 # %% ../nbs/13_topic_files.ipynb #2e51af77
 def vectorizer_parts(
@@ -115,7 +115,24 @@ def vectorizer_of_parts(
     return vectorizer
 
 # %% ../nbs/13_topic_files.ipynb #a17c3a9f
-_AUTO, _COUNT = one_of("auto"), whole_number(1, 10**9)
+def _texts(value) -> bool:
+    "Whether a value is a list of strings, or numbers by name."
+    return list_of(str).test(value) or type(value) is dict and all(map(real_number(0).test, value.values()))
+
+
+def _words(value) -> bool:
+    "Whether a value is None, or words of topics as `plain_words` packs them."
+    by_topic = value["dict"] if type(value) is dict and list(value) == ["dict"] else None
+    return value is None or type(by_topic) is dict and all(map(_texts, by_topic.values()))
+
+
+def _strength(value) -> bool:
+    "Whether a value is a number of 0 or more, or such numbers by topic."
+    by_topic = value["dict"] if type(value) is dict and list(value) == ["dict"] else None
+    return real_number(0).test(value) or type(by_topic) is dict and all(map(real_number(0).test, by_topic.values()))
+
+
+_AUTO, _COUNT, _WORDS = one_of("auto"), whole_number(1, 10**9), Rule("words by topic, or null", _words)
 PARAMETERS = {
     "n_topics": (_AUTO, _COUNT),
     "ngram_range": [whole_number(0, 10**9)],
@@ -140,6 +157,9 @@ PARAMETERS = {
     ),
     "device": FILE_RULES["device"],
     "verbose": FILE_RULES["verbose"],
+    "seed_words": optional(_WORDS),
+    "seed_strength": optional(Rule("a number of 0 or more, or one for each topic", _strength)),
+    "forbidden_words": optional(_WORDS),
 }
 
 
@@ -152,6 +172,20 @@ def params_of_parts(
     given = {name: unpack_value(value, {}) for name, value in parts.items()}
     before = {"token_pattern": r"(?u)\b\w\w+\b", "idf_power": 1.0, "near_duplicates": None, "init": None}
     return before | given | {"ngram_range": (low, high)}
+
+# %% ../nbs/13_topic_files.ipynb #5a53d724
+def plain_words(
+    value,  # a parameter; topics with their words, or with a number
+):
+    "Return a dict of topics as JSON can write it, and any other value as it is."
+    if not isinstance(value, dict):
+        return value
+    plain = {}
+    for name, held in value.items():
+        several = sorted(held) if isinstance(held, (set, frozenset)) else held
+        listed = isinstance(several, (list, tuple))
+        plain[name] = list(several) if listed else plain_words(held) if isinstance(held, dict) else float(held)
+    return plain
 
 # %% ../nbs/13_topic_files.ipynb #cae0e84f
 def json_tensor(

@@ -22,6 +22,7 @@ from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
 from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
+from .guided import Guide, fit_guided, guide_text, read_guide
 from .language import SCRIPTS, SpacedWords, find_language, guess_language, languages, need_segmenter
 from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
@@ -30,7 +31,7 @@ from .report import report
 from .select import DEFAULTS, Selection, choice_in_words, select_n_components
 from .stable import Stability, compare_runs, fit_samples
 from .tables import TOPIC_FORMAT, table_parts
-from .topic_files import PARAMETERS, params_of_parts, topic_model_of_parts, topic_model_parts
+from .topic_files import PARAMETERS, params_of_parts, plain_words, topic_model_of_parts, topic_model_parts
 from .train import warn_user
 from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
 from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
@@ -45,7 +46,8 @@ else:  # names for the documentation; these libraries are imported where they ar
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
            'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'topic_numbers', 'fit_in_order', 'how_made',
            'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged',
-           'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start', 'fit_from_anywhere', 'TopicModel']
+           'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start', 'asked_topics', 'fit_from_anywhere',
+           'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -268,10 +270,12 @@ def topic_numbers(
 def fit_in_order(
     model: NMF,  # fitted here; its components are put in order
     X,  # (n,m) data, 0 or more
+    guide: Guide | None = None,  # topics that are asked for
     **options,  # of `NMF.fit_transform`: weights of the texts, W and H for `init="custom"`
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,k) weights, topics in order, and (k,) where each stood before
     "Fit a model with its topics in the order of their share."
     W = model.fit_transform(X, **options)
+    W = W if guide is None else fit_guided(model, X, guide, options.get("sample_weight"))
     order = share_order(W, model.components_)
     model.components_ = model.components_[order]
     return W[:, order], order
@@ -283,6 +287,7 @@ def how_made(
     vectorizer,  # of the user, or None
     language: str,  # what is said of it
     copies: str,  # what is said of near-duplicates
+    asked: str = "",  # what is said of topics that are asked for
 ) -> dict[str, str]:  # name -> value
     "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
@@ -291,6 +296,7 @@ def how_made(
         "words": f"{model.components_.shape[1]:,}, by {'TF-IDF' if vectorizer is None else type(vectorizer).__name__}",
         "language": language,
         "near-duplicates": copies,
+        **({"asked for": asked} if asked else {}),
         "factorisation": f"NMF, {model.n_components_} topics, solver {model.solver}, seed {model.random_state}",
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
         "reconstruction error": f"{model.reconstruction_err_:.4f} ({model.beta_loss})",
@@ -432,16 +438,32 @@ def prepare_start(
     model.set_params(init="custom", n_init=1)
     return start
 
+# %% ../nbs/14_topics.ipynb #e27df9b0
+def asked_topics(
+    model,  # a `TopicModel`: `seed_words`, `seed_strength` and `forbidden_words` are read
+    vectorizer,  # fitted
+    k: int,  # topics
+) -> Guide | None:
+    "Read the topics that a model is asked for."
+    if model.seed_words is None:
+        if model.forbidden_words is not None:
+            raise ValueError("forbidden_words is given without seed_words, whose topics it names; give these too")
+        return None
+    options = model.forbidden_words, model.seed_strength, k, vectorizer.get_feature_names_out()
+    return read_guide(model.seed_words, *options, text_parser(vectorizer).build_analyzer())
+
 # %% ../nbs/14_topics.ipynb #3003c9d7
 def fit_from_anywhere(
     model: NMF,  # stays as it is
+    guide: Guide | None = None,  # topics that are asked for
 ) -> Callable:  # (data, weights of its rows or None, seed) -> W and H
     "Return a function that fits copies of a model, each from a random start of its own."
 
     def fit(X, weights, seed):
         one = clone(model).set_params(random_state=seed)
         start = prepare_start(one, X, "auto", weights, "random")
-        return one.fit_transform(X, sample_weight=weights, **start), one.components_
+        W = one.fit_transform(X, sample_weight=weights, **start)
+        return W if guide is None else fit_guided(one, X, guide, weights), one.components_
 
     return fit
 
@@ -500,6 +522,14 @@ class TopicModel(TransformerMixin, BaseEstimator):
         Where to fit.
     verbose : int
         1 shows the progress.
+    seed_words : dict or None
+        Topics that are asked for: the name of each, which becomes its label, and a list of its words, or a dict of their
+        weights. The other topics are free.
+    seed_strength : float or dict
+        How strongly, 0 or more, for all or by name: at 1 it costs as much to ignore the seeds as an average topic saves; at
+        infinity the topic stays what its words and their weights say.
+    forbidden_words : dict or None
+        Words that topics with seeds must not have, by the names of the topics.
 
     Attributes
     ----------
@@ -558,6 +588,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         random_state=0,
         device="auto",
         verbose=0,
+        seed_words=None,
+        seed_strength=0.5,
+        forbidden_words=None,
     ):
         self.n_topics, self.vectorizer, self.language = n_topics, vectorizer, language
         self.stop_words, self.ngram_range, self.min_df, self.max_df = stop_words, ngram_range, min_df, max_df
@@ -565,6 +598,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         self.near_duplicates, self.solver, self.beta_loss = near_duplicates, solver, beta_loss
         self.init, self.max_iter, self.n_init, self.random_state = init, max_iter, n_init, random_state
         self.device, self.verbose = device, verbose
+        self.seed_words, self.seed_strength, self.forbidden_words = seed_words, seed_strength, forbidden_words
 
     def fit(
         self,
@@ -581,7 +615,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         meta = read_meta(meta, len(texts))
         X, vectorizer, said = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
         k, compared, chosen = self._number(X)
-        held = self._fitted(X, vectorizer, texts, meta, k, said, chosen=chosen, n_init=self.n_init)
+        options = {"n_init": self.n_init, "guide": asked_topics(self, vectorizer, k), "chosen": chosen}
+        held = self._fitted(X, vectorizer, texts, meta, k, said, **options)
         self.selection_ = compared
         return self._hold(**held)
 
@@ -614,19 +649,22 @@ class TopicModel(TransformerMixin, BaseEstimator):
         found = self._compared(X)
         return found.choice, found, choice_in_words(found)
 
-    def _fitted(self, X, vectorizer, texts, meta, k, said, start=None, labels=None, chosen=None, **options) -> dict:
+    def _fitted(
+        self, X, vectorizer, texts, meta, k, said, start=None, labels=None, chosen=None, guide=None, **options
+    ) -> dict:
         "Factorise data; return what is to be held."
         names = "beta_loss", "max_iter", "random_state", "device", "verbose"
         weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
         model = NMF(k, solver=self._solver(), **{name: getattr(self, name) for name in names} | options)
         start = prepare_start(model, X, self.init, weights) if start is None else start
-        W, order = fit_in_order(model, X, sample_weight=weights, **start)
-        made = how_made(model, len(texts), self.vectorizer, said, copies)
+        W, order = fit_in_order(model, X, guide, sample_weight=weights, **start)
+        names, labels = vectorizer.get_feature_names_out(), guide.names if guide else labels or ()
+        asked = guide_text(guide, names, model.components_[np.argsort(order)]) if guide else ""
+        made = how_made(model, len(texts), self.vectorizer, said, copies, asked)
         made |= {"number of topics": chosen} if chosen else {}
-        names, history = vectorizer.get_feature_names_out(), model.history_
-        seen = view(W, model.components_, names, X, texts, meta, history, made, vectorizer)
-        seen = seen if labels is None else relabelled(seen, {j: labels[i] for j, i in enumerate(order) if labels[i]})
-        return {"view": seen, "model": model, "X": X}
+        seen = view(W, model.components_, names, X, texts, meta, model.history_, made, vectorizer)
+        new = {j: labels[i] for j, i in enumerate(order) if i < len(labels) and labels[i]}
+        return {"view": relabelled(seen, new) if new else seen, "model": model, "X": X}
 
     def _solver(self):
         "The solver that is taken."
@@ -845,16 +883,17 @@ class TopicModel(TransformerMixin, BaseEstimator):
         share: float = 0.8,  # of the documents in each sample, above 0 and up to 1
         random_state: int = 0,  # seed of the samples and of their fits
     ) -> Stability:  # kept as `stability_`; topics that seldom came back are marked from now on
-        "Fit samples of the documents and say which topics, words and shares come back."
+        "Fit samples of the documents, guided if the model was, and say which topics, words and shares come back."
         check_is_fitted(self)
         check_own(
             self.model_, "stability", "give `fit_samples` a function that fits it, and its runs to `compare_runs`"
         )
+        guide = asked_topics(self, self.vectorizer_, self.n_topics_) if "asked for" in self.made_ else None
         names = "beta_loss", "max_iter", "n_init", "device"
-        fit = fit_from_anywhere(NMF(self.n_topics_, solver=self._solver(), **{n: getattr(self, n) for n in names}))
+        model = NMF(self.n_topics_, solver=self._solver(), **{n: getattr(self, n) for n in names})
         options = {"weights": text_weights(self.X_, self.near_duplicates, self.vectorizer)[0]}
         options |= {"random_state": random_state, "progress": bool(self.verbose)}
-        found = compare_runs(self.view_, fit_samples(self.X_, fit, runs, share, **options))
+        found = compare_runs(self.view_, fit_samples(self.X_, fit_from_anywhere(model, guide), runs, share, **options))
         seen = replace(self.view_, came_back_=found.runs / len(found.agreement))
         return self._hold(**self._now() | {"view": seen, "stability": found}).stability_
 
@@ -891,7 +930,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         if not isinstance(self.solver, str):
             raise ValueError(f"solver is {self.solver!r}; a file cannot keep a solver of your own, only a name of one")
         kept = [name for name in PARAMETERS if name != "tokenizer" or not callable(self.tokenizer)]
-        params = {name: pack_value(getattr(self, name), name, {}) for name in kept}
+        params = {name: pack_value(plain_words(getattr(self, name)), name, {}) for name in kept}
         header, tensors = topic_model_parts(self.view_, self.model_, self.order_)
         header["params"] = params | {"ngram_range": [int(length) for length in self.ngram_range]}
         params_of_parts(header["params"])  # what is written can be read

@@ -393,6 +393,9 @@ ALLOWED = {  # other values that make sense
     ("params", "tokenizer"): [None],
     ("params", "random_state"): [None],
     ("params", "verbose"): [True, 10**30, 0.5],
+    ("params", "seed_words"): [None],
+    ("params", "seed_strength"): [10**30, 0.5],
+    ("params", "forbidden_words"): [None],
 }
 
 
