@@ -470,18 +470,20 @@ def rank_candidates(
     if steady:
         among = f" among those within one standard error of the best {errors}" if errors else ""
         found.append((first_best(mean[steady], good, 0.01), f"best {steady}{among}"))
+    if "consensus" in scores:
+        broken = first_best(mean["consensus"], every, 0.005, last=True)
+        found.append((broken, "last before the consensus of restarts breaks"))
+    if "stability" in scores:
+        found.append((first_best(mean["stability"], every, 0.01), "most stable of all"))
     if errors:
         found.append((int(np.flatnonzero(good)[0]), f"smallest within one standard error of the best {errors}"))
-    if "consensus" in scores:
-        found.append(
-            (first_best(mean["consensus"], every, 0.005, last=True), "last before the consensus of restarts breaks")
-        )
     if not found:
         name, rows = next(iter(mean.items()))
         found.append((first_best(rows, every, 0.0), f"best {name}"))
     reasons = {}
     for at, why in found:
-        reasons.setdefault(ks[at], []).append(why)
+        if ks[at] in reasons or len(reasons) < 3:
+            reasons.setdefault(ks[at], []).append(why)
     return DataFrame({"k": list(reasons), "why": ["; ".join(why) for why in reasons.values()]})
 
 # %% ../nbs/13_select.ipynb #aa60cac4
