@@ -730,8 +730,8 @@ def check_loaded(
     if names is not None and len(names) != m:
         raise ValueError(f"feature_names_in_ holds {len(names)} names; it must be {m}, as n_features_in_ says")
     if model.fixed_components is not None:
-        F = to_tensor(model.fixed_components)
-        check_tensors({"fixed_components": F}, {"fixed_components": TensorRule("...", 0, dtypes=(F.dtype,))})
+        F = np.asarray(model.fixed_components)
+        check_tensors({"fixed_components": F}, {"fixed_components": TensorRule("...", 0, dtypes=(F.dtype.name,))})
     check_parameters(model, k, math.inf)
 
 # %% ../nbs/06e_base.ipynb #d9f052de

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,29 +26,31 @@ import numpy as np
 from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
-from .groups import columns_of
+from .groups import columns_of, tells_time
 from .guided import parse_seeds
 from .language import find_language
-from .linalg import pick_device
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
-from .topics import TopicModel
-from .view import topic_marks
+from .tables import read_view
+from .view import TopicView, topic_marks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-else:  # names for the documentation; these libraries are imported where they are used
-    DataFrame = "pandas.DataFrame"
+
+    from nmf_nb.topics import TopicModel
+else:  # names for the documentation; these are imported where they are used
+    DataFrame, TopicModel = "pandas.DataFrame", "nmf_nb.topics.TopicModel"
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'at_least_two', 'count_or_share', 'strength_number', 'loss_name', 'named_path', 'WordParser',
-           'add_model_options', 'command_parser', 'corpus_for', 'word_options', 'seed_options', 'model_options',
-           'format_topics', 'topics_rated', 'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt',
-           'say_recovered', 'write_run', 'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out',
-           'need_stdout', 'judge', 'run_topics', 'assigned', 'write_records', 'run_assign', 'run_show', 'run_report',
-           'drop_stdout', 'main']
+           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'strength_number',
+           'loss_name', 'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser',
+           'corpus_for', 'word_options', 'seed_options', 'model_options', 'format_topics', 'topics_rated',
+           'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run',
+           'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge',
+           'named_columns', 'on_terminal', 'Stages', 'fit_topics', 'run_in_words', 'run_topics', 'assigned',
+           'write_records', 'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -93,6 +96,27 @@ def seed_number(
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
+# %% ../nbs/15_cli.ipynb #0424d174
+def number_or_auto(
+    text: str,  # a word of the command
+) -> int | str:  # 1 or more, or "auto"
+    'Read a number of topics, or "auto".'
+    return text if text == "auto" else at_least_one(text)
+
+# %% ../nbs/15_cli.ipynb #f011441d
+def numbers_or_auto(
+    text: str,  # a word of the command
+) -> list[int] | str:  # two or more, or "auto"
+    'Read numbers of topics with commas between them, or "auto".'
+    if text == "auto":
+        return text
+    found = [at_least_one(word.strip()) for word in text.split(",")]
+    if len(set(found)) < 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is one number, and there is nothing to compare it with; give two or more, as 4,8,12"
+        )
+    return found
+
 # %% ../nbs/15_cli.ipynb #abcc1fe8
 def at_least_two(
     text: str,  # a word of the command
@@ -101,6 +125,18 @@ def at_least_two(
     if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 2 or more")
     return int(text)
+
+# %% ../nbs/15_cli.ipynb #ee485d5d
+def check_device(
+    device: str,  # a word of the command
+) -> None:
+    "Raise a CorpusError for a device that is not there."
+    from nmf_nb.linalg import pick_device
+
+    try:
+        pick_device(device)
+    except ValueError as error:
+        raise CorpusError(f"--device: {error}") from None
 
 # %% ../nbs/15_cli.ipynb #e2c8b20b
 def count_or_share(
@@ -174,12 +210,23 @@ class WordParser(argparse.ArgumentParser):
         if message and file is not None:
             file.write(message)
 
+# %% ../nbs/15_cli.ipynb #e6ee5b5b
+def add_corpus_options(
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
+) -> None:
+    "Add the options that name the texts, the seed and the device."
+    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
+    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
+    cut = "cut texts into passages of N words (sotu: 150)"
+    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
+    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+
 # %% ../nbs/15_cli.ipynb #c13cc926
 def add_model_options(
-    p: argparse.ArgumentParser,  # of `nmf_nb topics`
+    p: argparse.ArgumentParser,  # of `nmf_nb topics` or `select`
 ) -> None:
     "Add the options that choose the words and what is fitted."
-    p.add_argument("--topics", type=at_least_one, default=16, metavar="K", help="how many topics (16)")
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
@@ -189,11 +236,6 @@ def add_model_options(
     most = "leave out terms in more texts (0.3 from 100 texts on)"
     p.add_argument("--min-df", type=count_or_share, default="auto", metavar="X", help=few)
     p.add_argument("--max-df", type=count_or_share, default="auto", metavar="X", help=most)
-    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
-    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
-    asked = "ask for the topics of this file, a line each, such as 'space: nasa, orbit, -god'; a minus forbids"
-    p.add_argument("--seed-words", type=named_path, metavar="FILE", help=asked)
-    p.add_argument("--seed-strength", type=strength_number, metavar="X", help="how strongly, 0 or more, or inf (0.5)")
     losses = f"{', '.join(LOSSES)} or a number above 0 (frobenius)"
     p.add_argument("--loss", type=loss_name, default="frobenius", metavar="LOSS", help=losses)
 
@@ -205,14 +247,22 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     new = commands.add_parser
     p = new("topics", help="fit topics, print them, write tables, pictures, report.html and the model")
-    known = "sotu, factbook, newsgroups, a file or a folder (sotu)"
-    p.add_argument("--corpus", default="sotu", metavar="NAME_OR_PATH", help=known)
-    cut = "cut texts into passages of N words (sotu: 150)"
-    p.add_argument("--passage-words", type=at_least_one, metavar="N", help=cut)
-    add_model_options(p)
+    number = "how many topics; auto compares several numbers and takes as long as a hundred fits (16)"
+    p.add_argument("--topics", type=number_or_auto, default=16, metavar="K", help=number)
+    select = new("select", help="compare numbers of topics: held-out error, stability, consensus, words")
+    ks = "numbers of topics that are compared, as 4,8,12 (chosen by the size of the corpus)"
+    select.add_argument("--topics", type=numbers_or_auto, default="auto", metavar="K,K,...", help=ks)
+    for q in (p, select):
+        add_corpus_options(q)
+        add_model_options(q)
+    often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
+    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
+    asked = "ask for the topics of this file, a line each, such as 'space: nasa, orbit, -god'; a minus forbids"
+    p.add_argument("--seed-words", type=named_path, metavar="FILE", help=asked)
+    p.add_argument("--seed-strength", type=strength_number, metavar="X", help="how strongly, 0 or more, or inf (0.5)")
     p.add_argument("--title", help="of the report")
-    p.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the start's random numbers (0)")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    for name, what in (("time", "dates or years"), ("class", "classes"), ("id", "names of texts, each once")):
+        p.add_argument(f"--{name}-column", metavar="COLUMN", help=f"the column of {what}, in a table (guessed)")
     there = {"type": named_path, "default": Path("nmf_nb_topics"), "metavar": "DIR"}
     p.add_argument("--out", **there, help="where the files go (nmf_nb_topics)")
     show = new("show", help="print the topics of a model")
@@ -225,22 +275,22 @@ def command_parser() -> argparse.ArgumentParser:
     assign.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="of the answer (jsonl)")
     assign.add_argument("--out", type=named_path, metavar="FILE", help="where to write it (the terminal)")
     report.add_argument("--out", type=named_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
-    for q in (p, assign):
+    for q in (p, select, assign):
         q.add_argument("--text-column", default="text", metavar="COLUMN", help="the column of texts in a table (text)")
         formulas = "write ' before cells of CSV that a spreadsheet would run as formulas: those that begin with = + - @"
         q.add_argument("--safe-csv", action="store_true", help=formulas)
-    for q in (p, show):
+    for q in (p, select, show):
         q.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return parser
 
 # %% ../nbs/15_cli.ipynb #cc166e72
 def corpus_for(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> Corpus:  # of at least as many texts as topics
     "Load the corpus that the command names."
     options = {"remove": ("headers", "footers", "quotes")} if args.corpus == "newsgroups" else {}
     corpus = load_corpus(args.corpus, args.text_column, args.passage_words or "auto", **options)
-    if len(corpus) < args.topics:
+    if isinstance(args.topics, int) and len(corpus) < args.topics:
         raise CorpusError(
             f"{args.corpus}: {len(corpus)} documents are fewer than {args.topics} topics; "
             "ask for fewer with --topics, or cut long texts with --passage-words"
@@ -283,13 +333,12 @@ def seed_options(
 
 # %% ../nbs/15_cli.ipynb #1b1b96db
 def model_options(
-    args: argparse.Namespace,  # of `nmf_nb topics`
+    args: argparse.Namespace,  # of `nmf_nb topics` or `select`
 ) -> dict:  # parameters of `TopicModel`
     "Return what the command says of the model."
     made = {"random_state": args.seed, "device": args.device, "beta_loss": args.loss}
     made |= {"ngram_range": (1, args.ngrams), "min_df": args.min_df, "max_df": args.max_df}
-    made |= {"token_pattern": "letters" if args.no_numbers else "words"} | word_options(args)
-    return made | seed_options(args)
+    return made | {"token_pattern": "letters" if args.no_numbers else "words"} | word_options(args)
 
 # %% ../nbs/15_cli.ipynb #cb4bc16e
 def format_topics(
@@ -310,14 +359,15 @@ def format_topics(
 
 # %% ../nbs/15_cli.ipynb #439fefd2
 def topics_rated(
-    tm: TopicModel,  # fitted
+    tm: TopicView,  # or a `TopicModel`
 ) -> DataFrame:  # `topics_`, and where `stability` was called, runs and agreement
     "Return the table of topics with all that is known of them."
-    return tm.topics_ if tm.stability_ is None else tm.topics_.join(tm.stability_.topics[["runs", "agreement"]])
+    found = getattr(tm, "stability_", None)
+    return tm.topics_ if found is None else tm.topics_.join(found.topics[["runs", "agreement"]])
 
 # %% ../nbs/15_cli.ipynb #2fe5e3e3
 def print_topics(
-    tm: TopicModel,  # fitted
+    tm: TopicView,  # or a `TopicModel`
     as_json: bool,  # in place of a table
     **more,  # fields of the JSON
 ) -> None:
@@ -458,15 +508,20 @@ def model_places(
 # %% ../nbs/15_cli.ipynb #3ba73673
 def open_model(
     path: Path,  # a file, or a folder by `nmf_nb topics`
-) -> TopicModel:
-    "Load a model; raise a CorpusError if there is none."
+    read: Callable | None = None,  # takes the file; None loads the whole model
+):  # a `TopicModel`, or what `read` returns
+    "Open a model; raise a CorpusError if there is none."
     for folder in (path, path.parent, path.parent.parent):
         bring_in_step(folder, read_only=True)
     file = next((place for place in model_places(path) if place.is_file()), path)
     if file.is_dir() or not file.exists():
         raise CorpusError(f"{path}: no model there; give the folder or the file that nmf_nb topics has written")
+    if read is None:
+        from nmf_nb.topics import TopicModel
+
+        read = TopicModel.load
     try:
-        return TopicModel.load(file)
+        return read(file)
     except ValueError as error:
         raise CorpusError(str(error)) from None
 
@@ -528,40 +583,113 @@ def judge(
         raise CorpusError(f"--stability: {error}") from None
     return True
 
+# %% ../nbs/15_cli.ipynb #ad88de96
+def named_columns(
+    corpus: Corpus,  # stays as it is
+    time: str | None = None,  # column of times
+    group: str | None = None,  # column of classes
+    name: str | None = None,  # column of names, each once
+) -> Corpus:  # the same texts
+    "Put the columns that the user names first, as what they are."
+    meta = corpus.meta
+    for option, column in (("--time-column", time), ("--class-column", group), ("--id-column", name)):
+        if column is not None and column not in meta:
+            has = ", ".join(map(repr, meta.columns)) or "none"
+            raise CorpusError(f"{corpus.name}: {option} {column!r} is no column; it has {has}")
+    if time is not None and not tells_time(meta[time]):
+        seen = ", ".join(map(repr, meta[time].dropna().unique()[:3]))
+        raise CorpusError(f"{corpus.name}: --time-column {time!r} holds {seen}; it must hold dates or years")
+    if name is not None and not meta[name].is_unique:
+        twice = meta[name][meta[name].duplicated()].iloc[0]
+        raise CorpusError(f"{corpus.name}: --id-column {name!r} holds {twice!r} twice; it must name each text once")
+    if group is not None:
+        meta = meta.assign(**{group: meta[group].map(str, na_action="ignore")})
+    first = [column for column in (name, time, group) if column is not None]
+    return Corpus(corpus.texts, meta[[*first, *(c for c in meta if c not in first)]], corpus.name)
+
+# %% ../nbs/15_cli.ipynb #9f07ef13
+def on_terminal() -> bool:
+    "Return whether somebody watches standard error."
+    return sys.stderr is not None and sys.stderr.isatty()
+
+# %% ../nbs/15_cli.ipynb #4518ffcd
+class Stages:
+    "Says what is being done, and at the end how long each stage took."
+
+    def __init__(
+        self,
+        shown: bool = True,  # on standard error
+    ):
+        self.shown, self.taken, self.name, self.began = shown, {}, None, 0.0
+
+    def __call__(
+        self,
+        name: str | None,  # of the stage that begins; None ends the last one
+    ) -> None:
+        "Begin a stage."
+        now = time.perf_counter()
+        if self.name is not None:
+            self.taken[self.name] = now - self.began
+        self.name, self.began = name, now
+        if self.shown:
+            words = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.taken.items())
+            print(f"time: {words}" if name is None else f"{name} ...", file=sys.stderr)
+
+# %% ../nbs/15_cli.ipynb #02ebc932
+def fit_topics(
+    args: argparse.Namespace,  # of `nmf_nb topics`
+    corpus: Corpus,  # its texts
+    options: dict,  # parameters of `TopicModel`
+) -> tuple[TopicModel, bool]:  # fitted, and whether it was interrupted
+    "Fit a model, and judge its topics if that is asked for."
+    from nmf_nb.topics import TopicModel
+
+    with warnings.catch_warnings(record=True, action="always") as said:
+        tm = TopicModel(args.topics, verbose=int(on_terminal() and not args.json), **options)
+        try:
+            tm.fit(corpus)
+        except (TypeError, ValueError) as error:
+            if not str(error).startswith(("meta", "n_topics", "seed_", "forbidden_")):  # these are the user's to change
+                raise
+            raise CorpusError(f"{args.corpus}: {error}") from None
+        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
+    for warning in said:
+        if re.match("the language of the texts|not in the vocabulary", str(warning.message)):
+            complain(str(warning.message))
+    return tm, not judged or any("interrupted" in str(w.message) for w in said)
+
+# %% ../nbs/15_cli.ipynb #de18e26a
+def run_in_words(
+    tm: TopicModel,  # fitted
+    corpus: Corpus,  # its texts
+) -> str:  # lines
+    "Say what was made of what."
+    rows = [f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}"]
+    for name in ("language", "near-duplicates", "number of topics"):
+        if name in tm.made_:
+            rows.append(f"{name}: {tm.made_[name]}")
+    return "\n".join([*rows, f"stability: {tm.stability_.summary()}\n" if tm.stability_ else ""])
+
 # %% ../nbs/15_cli.ipynb #53412c71
 def run_topics(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Load, fit, write, print."
-    try:
-        pick_device(args.device)
-    except ValueError as error:
-        raise CorpusError(f"--device: {error}") from None
+    check_device(args.device)
     if args.json:
         need_stdout("write the files without --json")
-    options = model_options(args)
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
-    corpus = corpus_for(args)
-    watched = sys.stderr is not None and sys.stderr.isatty() and not args.json
-    with warnings.catch_warnings(record=True, action="always") as said:
-        tm = TopicModel(args.topics, verbose=int(watched), **options)
-        try:
-            tm.fit(corpus)
-        except (TypeError, ValueError) as error:
-            if not str(error).startswith(("meta", "seed_", "forbidden_")):  # which are the user's to change
-                raise
-            raise CorpusError(f"{args.corpus}: {error}") from None
-        judged = any("interrupted" in str(w.message) for w in said) or judge(tm, args.stability, args.seed)
-    stopped = not judged or any("interrupted" in str(w.message) for w in said)
-    for warning in said:
-        if re.match("the language of the texts|not in the vocabulary", str(warning.message)):
-            complain(str(warning.message))
+    options, stages = model_options(args) | seed_options(args), Stages(on_terminal() and not args.json)
+    stages("reading")
+    corpus = named_columns(corpus_for(args), args.time_column, args.class_column, args.id_column)
+    stages("topics")
+    tm, stopped = fit_topics(args, corpus, options)
+    stages("files")
     written = write_run(tm, args.out, args.safe_csv, args.title)
+    stages(None)
     if not args.json:
-        print(f"{tm.n_topics_} topics in {len(corpus):,} texts of {visible(corpus.name)}")
-        print(f"language: {tm.made_['language']}\nnear-duplicates: {tm.made_['near-duplicates']}")
-        print(f"stability: {tm.stability_.summary()}\n" if tm.stability_ else "")
+        print(run_in_words(tm, corpus))
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])
     if not args.json:
         drawn = sum(name in PICTURES for name in written)
@@ -637,13 +765,39 @@ def run_assign(
             complain("interrupted; the texts done until then are written")
     return status
 
+# %% ../nbs/15_cli.ipynb #cab022ba
+def run_select(
+    args: argparse.Namespace,  # the words of the command
+) -> int:  # exit status
+    "Load, compare numbers of topics, print."
+    from nmf_nb.topics import TopicModel
+
+    check_device(args.device)
+    corpus = corpus_for(args)
+    watched = int(on_terminal() and not args.json)
+    with warnings.catch_warnings(record=True, action="always") as said:
+        try:
+            found = TopicModel(verbose=watched, **model_options(args)).select(corpus, args.topics)
+        except ValueError as error:
+            raise CorpusError(f"{args.corpus}: {error}") from None
+    stopped = [str(w.message) for w in said if "interrupted" in str(w.message)]
+    if args.json:
+        candidates = json.loads(found.candidates.to_json(orient="records"))
+        table = json.loads(found.table.reset_index().to_json(orient="records"))
+        print(json_line({"corpus": corpus.name, "texts": len(corpus), "candidates": candidates, "table": table}))
+    else:
+        print(f"{len(corpus):,} texts of {visible(corpus.name)}\n\n{found}")
+    for message in stopped:
+        complain(message.partition(";")[0])
+    return 130 if stopped else 0
+
 # %% ../nbs/15_cli.ipynb #b4ef4d4b
 def run_show(
     args: argparse.Namespace,  # the words of the command
 ) -> int:  # exit status
     "Print the topics of a model."
     need_stdout("open it")
-    print_topics(open_model(args.model), args.json)
+    print_topics(open_model(args.model, read_view), args.json)
     return 0
 
 # %% ../nbs/15_cli.ipynb #76de6327
@@ -669,7 +823,13 @@ def main(
     "Run the command `nmf_nb`."
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
-    commands = {"topics": run_topics, "show": run_show, "assign": run_assign, "report": run_report}
+    commands = {
+        "topics": run_topics,
+        "select": run_select,
+        "show": run_show,
+        "assign": run_assign,
+        "report": run_report,
+    }
     try:
         try:
             args = command_parser().parse_args(argv)

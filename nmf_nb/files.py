@@ -19,18 +19,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import torch
+import numpy as np
 from safetensors import safe_open
-from safetensors.torch import save
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:  # a name for the documentation; torch is imported where it is used
+    Tensor = "torch.Tensor"
 
 # %% auto #0
 __all__ = ['FORMAT', 'LONGEST_HEADER', 'JOURNAL', 'final_place', 'hold_folder', 'hidden_folder', 'sync_folder', 'write_whole',
            'Rule', 'one_of', 'whole_number', 'real_number', 'string', 'optional', 'check_fields', 'TensorRule',
-           'check_tensors', 'checking', 'checksum', 'write_tensors', 'strict_json', 'read_tensors', 'inside',
-           'write_journal', 'read_journal', 'move_into_place', 'prepare', 'follow_journal', 'recover', 'write_together']
+           'check_tensors', 'checking', 'checksum', 'write_tensors', 'strict_json', 'read_arrays', 'read_tensors',
+           'inside', 'write_journal', 'read_journal', 'move_into_place', 'prepare', 'follow_journal', 'recover',
+           'write_together']
 
 # %% ../nbs/05b_files.ipynb #99d9c287
 def final_place(
@@ -260,13 +264,13 @@ class TensorRule:
     shape: str  # a name or a number for each axis, as "n k"; "..." in front allows more
     low: float = -math.inf  # the least value
     high: float = math.inf  # the largest value
-    dtypes: tuple = (torch.float32, torch.float64)  # allowed types
+    dtypes: tuple = ("float32", "float64")  # names of the allowed types
     finite: bool = True  # refuse NaN and infinity
     needed: bool = True  # whether it must be there
 
 # %% ../nbs/05b_files.ipynb #f59715d4
 def check_tensors(
-    tensors: dict[str, Tensor],  # by name
+    tensors: dict[str, np.ndarray | Tensor],  # by name; tensors on the CPU
     rules: dict,  # name -> TensorRule; `...` for any other name
     sizes: dict[str, int] | None = None,  # that are known already, for example {"k": 3}
 ) -> dict[str, int]:  # all sizes, by name
@@ -279,22 +283,19 @@ def check_tensors(
         if name not in rules and ... not in rules:
             raise ValueError(f"it has a tensor {_abridged(name)}, which is not known")
         rule = rules.get(name, rules.get(...))
-        if A.dtype not in rule.dtypes:
-            known = " or ".join(str(d).removeprefix("torch.") for d in rule.dtypes)
-            raise ValueError(
-                f"tensor {_abridged(name)} holds {str(A.dtype).removeprefix('torch.')}; it must be {known}"
-            )
+        kind = str(A.dtype).removeprefix("torch.")
+        if kind not in rule.dtypes:
+            raise ValueError(f"tensor {_abridged(name)} holds {kind}; it must be {' or '.join(rule.dtypes)}")
+        A = np.asarray(A)
         axes = rule.shape.split()
-        shape = tuple(A.shape)[max(A.ndim - len(axes) + 1, 0) :] if axes[:1] == ["..."] else tuple(A.shape)
+        shape = A.shape[max(A.ndim - len(axes) + 1, 0) :] if axes[:1] == ["..."] else A.shape
         axes = axes[1:] if axes[:1] == ["..."] else axes
         want = [int(a) if a.isdecimal() else sizes.setdefault(a, s) for a, s in zip(axes, shape)]
         if list(shape) != want or len(axes) != len(shape):
-            raise ValueError(
-                f"tensor {_abridged(name)} has shape {tuple(A.shape)}; it must be ({rule.shape}), here {sizes}"
-            )
-        if A.numel() and rule.finite and A.is_floating_point() and not A.isfinite().all():
+            raise ValueError(f"tensor {_abridged(name)} has shape {A.shape}; it must be ({rule.shape}), here {sizes}")
+        if rule.finite and A.dtype.kind == "f" and not np.isfinite(A).all():
             raise ValueError(f"tensor {_abridged(name)} holds NaN or infinity; all of its numbers must be finite")
-        if A.numel() and not ((rule.low <= A) & (A <= rule.high) | A.isnan()).all():
+        if not ((rule.low <= A) & (A <= rule.high) | np.isnan(A)).all():
             raise ValueError(f"tensor {_abridged(name)} holds numbers outside {rule.low} to {rule.high}")
     return sizes
 
@@ -316,15 +317,24 @@ FORMAT = 1  # of most kinds of files; one more for a kind whenever an older prog
 
 def checksum(
     header: str,  # as it is written
-    tensors: dict[str, Tensor],  # by name
+    tensors: dict[str, np.ndarray | Tensor],  # by name, on any device
 ) -> str:  # 64 hexadecimal digits
     "Return the SHA-256 of a header and of tensors."
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
-        A = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {A.dtype} {tuple(A.shape)}".encode())
-        digest.update(A.reshape(-1).view(torch.uint8).numpy())
+        kind, raw = _type_and_bytes(tensors[name])
+        digest.update(f"{name} torch.{kind} {tuple(tensors[name].shape)}".encode())
+        digest.update(raw)
     return digest.hexdigest()
+
+
+def _type_and_bytes(A) -> tuple[str, np.ndarray]:
+    "The name of a type of numbers, and the numbers as bytes in the order of the rows."
+    if isinstance(A, np.ndarray):
+        return A.dtype.name, np.ascontiguousarray(A).reshape(-1).view(np.uint8)
+    import torch
+
+    return str(A.dtype).removeprefix("torch."), A.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 # %% ../nbs/05b_files.ipynb #7c5bb2f6
 LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
@@ -338,6 +348,8 @@ def write_tensors(
     version: int = FORMAT,  # of the format of this kind
 ) -> None:
     "Write tensors and a header into one file."
+    from safetensors.torch import save
+
     text = json.dumps(header)
     if 2 * len(text) > LONGEST_HEADER and len(json.dumps(text)) > LONGEST_HEADER - 10**6:
         raise ValueError(f"{path}: its header has {len(text):,} bytes, more than fit; keep what is long as a tensor")
@@ -376,22 +388,26 @@ def _spelled(path: str | Path) -> Iterator[str]:
         yield str(Path(folder) / "link")
 
 
-def read_tensors(
+def read_arrays(
     path: str | Path,  # of a file by `write_tensors`
     kind: str,  # what it must hold
-    device: str = "cpu",  # where to put the tensors
     newest: int = FORMAT,  # format that this program reads, of this kind
-) -> tuple[dict, dict[str, Tensor]]:  # the header, and the tensors by name
-    "Read what `write_tensors` has written; raise ValueError for any other file."
+) -> tuple[dict, dict[str, np.ndarray]]:  # the header, and the arrays by name
+    "Read what `write_tensors` has written, without PyTorch; raise ValueError for any other file."
+    return _read_file(path, kind, newest, "np", np.copy)
+
+
+def _read_file(path: str | Path, kind: str, newest: int, library: str, copied: Callable) -> tuple[dict, dict]:
+    "The header and the numbers of a file, as a library has them; ValueError for any other file."
     if not stat.S_ISREG(os.stat(path).st_mode):
         what = "a folder" if Path(path).is_dir() else "a device or a pipe"
         raise ValueError(f"{path}: {what}, not a file of nmf_nb; give the file in it")
     try:
-        with _spelled(path) as name, safe_open(name, "pt") as file:
-            meta, tensors = file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()}
+        with _spelled(path) as name, safe_open(name, library) as file:
+            meta, held = file.metadata() or {}, {name: copied(file.get_tensor(name)) for name in file.keys()}
     except OSError:
         raise
-    except Exception as error:  # SafetensorError, and what torch says of a shape or a type that it does not have
+    except Exception as error:  # SafetensorError, and what a library says of a shape or a type that it does not have
         said = " ".join(str(error).split())
         raise ValueError(f"{path}: not a whole safetensors file ({said}); save it again") from None
     if "nmf_nb" not in meta or not {"format", "header", "sha256"} <= set(meta):
@@ -402,11 +418,24 @@ def read_tensors(
         known = "1" if newest == 1 else f"1 to {newest}"
         raise ValueError(f"{path}: of format {shorten(meta['format'], 20)}, this version reads {known}; update nmf_nb")
     with checking(path):
-        if meta["sha256"] != checksum(meta["header"], tensors):
+        if meta["sha256"] != checksum(meta["header"], held):
             raise ValueError("its checksum is wrong, the file was altered")
         header = strict_json(meta["header"])
         if not isinstance(header, dict):
             raise ValueError("its header is not an object")
+    return header, held
+
+# %% ../nbs/05b_files.ipynb #63378c04
+def read_tensors(
+    path: str | Path,  # of a file by `write_tensors`
+    kind: str,  # what it must hold
+    device: str = "cpu",  # where to put the tensors
+    newest: int = FORMAT,  # format that this program reads, of this kind
+) -> tuple[dict, dict[str, Tensor]]:  # the header, and the tensors by name
+    "Read what `write_tensors` has written; raise ValueError for any other file."
+    from torch import Tensor
+
+    header, tensors = _read_file(path, kind, newest, "pt", Tensor.clone)
     return header, {name: A.to(device) for name, A in tensors.items()}
 
 # %% ../nbs/05b_files.ipynb #be05fdd8

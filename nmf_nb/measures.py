@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix, issparse
 
 if TYPE_CHECKING:
@@ -283,6 +282,8 @@ def stability(
     np.ndarray, np.ndarray
 ]:  # (k,n) how often each word comes back, 0 to 1, and (k,) score of each topic, 0 to 1
     "Return how well each word and each topic comes back in other fits."
+    from scipy.optimize import linear_sum_assignment
+
     A = _padded(tops)
     back, score = np.zeros(A.shape), np.zeros(len(A))
     for other in others:

@@ -604,7 +604,7 @@ class MiniBatchNMF(Factorisation):
         "_stream.2": TensorRule("k q", 0),
         **dict.fromkeys(
             ("_stream.3", "_stream.4", "_stream.5"),
-            TensorRule("", 0, dtypes=(torch.float32, torch.float64, torch.int64)),
+            TensorRule("", 0, dtypes=("float32", "float64", "int64")),
         ),
     }
 

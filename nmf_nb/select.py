@@ -42,8 +42,8 @@ __all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hid
            'sample_columns', 'consensus_matrix', 'dispersion', 'cophenetic_correlation', 'consensus_above_chance',
            'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart', 'restart_of', 'within_one_error',
            'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best', 'rank_candidates', 'plot_ranks',
-           'Selection', 'selection_text', 'read_ranks', 'read_criteria', 'check_folds', 'unit_seed', 'measure_unit',
-           'resumed', 'carried_out', 'select_n_components']
+           'Selection', 'selection_text', 'choice_in_words', 'read_ranks', 'read_criteria', 'check_folds',
+           'check_no_texts', 'unit_seed', 'measure_unit', 'resumed', 'carried_out', 'select_n_components']
 
 # %% ../nbs/13_select.ipynb #a7f88a41
 class Member(NamedTuple):
@@ -501,7 +501,9 @@ def plot_ranks(
     for ax, name in zip(axes, shown):
         ax.errorbar(ks, table[name], table.get(f"± {name}"), marker=".", capsize=2)
         falls = name.endswith("error")
-        at = int(np.flatnonzero(within_one_error(scores[name]))[0]) if falls else int(np.nanargmax(table[name]))
+        every, last = np.ones(len(ks), dtype=bool), name in ("consensus", "dispersion", "cophenetic")
+        best = first_best(scores[name].mean(axis=0), every, 0.005 if last else 0.0, last)
+        at = int(np.flatnonzero(within_one_error(scores[name]))[0]) if falls else best
         ax.plot(ks[at], table[name].iloc[at], "o", markersize=12, fillstyle="none", color="C1")
         ax.set_ylabel(name + (", less is better" if falls else ""))
         ax.set_xticks(ks)
@@ -585,6 +587,16 @@ def selection_text(
         lines.append("the criteria disagree: fit each of these and read it")
     return "\n".join(lines)
 
+# %% ../nbs/13_select.ipynb #1e0414a5
+def choice_in_words(
+    selection: Selection,  # with a unit of something at least
+) -> str:
+    "Say in one line what was chosen, why, and what else there is."
+    first, *others = [f"{row.k} ({row.why})" for row in selection.candidates.itertuples()]
+    doubt = "; no number predicts hidden entries better than one" if selection.evidence is False else ""
+    compared = ", ".join(map(str, selection.ks))
+    return f"{first}{'; or ' if others else ''}{', '.join(others)}{doubt}; compared: {compared}"
+
 # %% ../nbs/13_select.ipynb #9e1e69da
 def read_ranks(
     ks,  # whole numbers, 1 or more
@@ -633,6 +645,15 @@ def check_folds(
             if gone.any():
                 text = f"one of {len(folds)} folds hides all of {name} {gone.argmax()}, counted from 0"
                 raise ValueError(f"{text}; give n_folds={len(folds) + 3} or more, or leave out 'held-out'")
+
+# %% ../nbs/13_select.ipynb #1846de75
+def check_no_texts(
+    X,  # data
+) -> None:
+    "Raise TypeError if texts are given in place of a matrix."
+    texts = hasattr(X, "texts") or isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], str)
+    if texts:
+        raise TypeError("X holds texts; for these there is TopicModel().select(docs, ks), which makes a matrix of them")
 
 # %% ../nbs/13_select.ipynb #91de6fdd
 def unit_seed(
@@ -743,6 +764,7 @@ def select_n_components(
 ) -> Selection:
     "Compare numbers of components."
     criteria = read_criteria(criteria)
+    check_no_texts(X)
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_non_negative=True)
     X = sp.csr_array(X) if sp.issparse(X) else X
     for name, value in (("n_init", n_init), ("n_folds", n_folds), ("n_samples", n_samples)):

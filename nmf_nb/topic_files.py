@@ -5,346 +5,26 @@
 # %% ../nbs/13_topic_files.ipynb #98714605
 from __future__ import annotations
 
-import datetime
-import decimal
 import json
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .base import FILE_RULES, model_from_parts, model_parts, to_tensor, unpack_value
-from .files import Rule, TensorRule, check_fields, check_tensors, one_of, optional, real_number
-from .files import strict_json, string, whole_number
+from .files import Rule, check_fields, one_of, optional, real_number, string, whole_number
 from .language import SEGMENTERS, SpacedWords
-from .measures import rows_to_one
 from .minibatch import MiniBatchNMF
 from .nmf import NMF, SOLVERS
+from .tables import ANYTHING, NUMBERS, list_of, table_parts, view_of_parts
 from .view import TopicView, check_pattern, view
 
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
-else:  # names for the documentation; these libraries are imported where they are used
-    DataFrame, Series = "pandas.DataFrame", "pandas.Series"
-
 # %% auto #0
-__all__ = ['PARAMETERS', 'TOPIC_FORMAT', 'KEPT', 'zone_parts', 'zone_of_parts', 'pack_object', 'unpack_object', 'column_parts',
-           'list_of', 'column_of_parts', 'table_parts', 'table_of_parts', 'table_of_format_1', 'vectorizer_parts',
-           'vectorizer_of_parts', 'params_of_parts', 'plain_words', 'json_tensor', 'tensor_json', 'topic_model_parts',
-           'LeftOut', 'topic_model_of_parts']
-
-# %% ../nbs/13_topic_files.ipynb #b27eba3e
-def zone_parts(
-    zone,  # of dates, or None
-) -> str | int | None:  # a name, or seconds ahead of UTC
-    "Return a time zone as JSON can write it."
-    fixed = isinstance(zone, datetime.timezone)
-    return zone if zone is None else int(zone.utcoffset(None).total_seconds()) if fixed else str(zone)
-
-# %% ../nbs/13_topic_files.ipynb #5ffb75a2
-def _is_fixed(zone) -> bool:
-    "Whether a time zone is none, or a number of seconds."
-    return zone is None or isinstance(zone, datetime.timezone)
-
-
-def _zones() -> set[str]:
-    "The names of time zones."
-    from zoneinfo import available_timezones
-
-    return available_timezones()
-
-
-def zone_of_parts(
-    parts: str | int | None,  # from `zone_parts`, or from an untrusted file
-):  # time zone, or None
-    "Return what `zone_parts` was given; raise ValueError for a zone that is not known."
-    from zoneinfo import ZoneInfo
-
-    known = Rule("a name of a time zone", lambda zone: zone is None or type(zone) is str and zone in _zones())
-    check_fields(parts, (known, whole_number(-86_399, 86_399)), "the time zone")
-    if isinstance(parts, int):
-        return datetime.timezone(datetime.timedelta(seconds=parts))
-    return parts and ZoneInfo(parts)
-
-# %% ../nbs/13_topic_files.ipynb #d2553bd9
-def pack_object(
-    value,  # of a column
-    room: int = 50,  # lists and the like that may lie in one another
-) -> object:  # for JSON: a plain value, or {kind: value}
-    "Return a Python value as JSON can write it; raise TypeError for a kind that is not known."
-    if room < 0:
-        raise TypeError("lists nested too deeply")
-    if type(value) is int and value.bit_length() > 14_000:  # Python reads 4,300 digits
-        raise TypeError(f"a whole number of {value.bit_length():,} bits")
-    if value is None or type(value) in (str, bool, int, float):
-        return value
-    if type(value) in (list, tuple, set, frozenset):
-        return {type(value).__name__: [pack_object(item, room - 1) for item in value]}
-    from pandas import NA, NaT, Timedelta, Timestamp
-
-    if value is NA or value is NaT:
-        return {"missing": "NA" if value is NA else "NaT"}
-    if type(value) is dict:
-        return {"dict": [[pack_object(key, room - 1), pack_object(item, room - 1)] for key, item in value.items()]}
-    if type(value) is bytes:
-        return {"bytes": value.hex()}
-    if type(value) is decimal.Decimal:
-        return {"Decimal": str(value)}
-    zone = getattr(value, "tzinfo", None)
-    plain = _is_fixed(zone) and not getattr(value, "fold", 0)
-    if type(value) is datetime.date or type(value) in (datetime.time, datetime.datetime) and plain:
-        return {type(value).__name__: value.isoformat()}
-    if type(value) is Timestamp and (_is_fixed(zone) or str(zone) in _zones() and zone_of_parts(str(zone)) == zone):
-        return {"Timestamp": [int(value.asm8.astype("int64")), value.unit, zone_parts(zone)]}
-    if type(value) is Timedelta:
-        return {"Timedelta": [int(value.asm8.astype("int64")), value.unit]}
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-        return {"numpy": [value.dtype.name, value.item()]}
-    raise TypeError(f"a {type(value).__name__}")
-
-# %% ../nbs/13_topic_files.ipynb #9236453f
-_UNITS = ("s", "ms", "us", "ns")
-_NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_NUMBERS += ("float16", "float32", "float64")
-_NULLABLE = ("boolean", *(name.title().replace("Ui", "UI") for name in _NUMBERS[1:] if name != "float16"))
-
-
-_IN_WORDS = ("missing", "bytes", "Decimal", "date", "time", "datetime")
-
-
-@lru_cache
-def _makers() -> dict[str, Callable]:
-    "What makes a value of each kind of what was written."
-    from pandas import NA, NaT, Timedelta, Timestamp
-
-    def dated(code: str, held: list):
-        return np.int64(held[0]).view(f"{code}[{_UNITS[_UNITS.index(held[1])]}]")
-
-    makers = {
-        "missing": lambda held: {"NA": NA, "NaT": NaT}[held],
-        "dict": lambda held: {unpack_object(key): unpack_object(item) for key, item in held},
-        "bytes": bytes.fromhex,
-        "Decimal": lambda held: decimal.Decimal(str(held)),
-        "numpy": lambda held: np.dtype(_NUMBERS[_NUMBERS.index(held[0])]).type(held[1]),
-        "Timestamp": lambda held: _moment(Timestamp(dated("M8", held)), held[2]),
-        "Timedelta": lambda held: Timedelta(dated("m8", held)),
-    }
-    makers |= {cls.__name__: cls.fromisoformat for cls in (datetime.date, datetime.time, datetime.datetime)}
-    several = (list, tuple, set, frozenset)
-    return makers | {cls.__name__: lambda held, cls=cls: cls(map(unpack_object, held)) for cls in several}
-
-
-def unpack_object(
-    packed,  # from `pack_object`, or from an untrusted file
-) -> object:
-    "Return what `pack_object` was given; raise an error for anything else."
-    if packed is None or type(packed) in (str, bool, int, float):
-        return packed
-    if type(packed) is not dict or len(packed) != 1:
-        raise ValueError(f"a value is {str(packed)[:40]}; it must be plain, or an object of one kind and its value")
-    ((kind, held),) = packed.items()
-    if kind not in _makers():
-        raise ValueError(f"a value of kind {kind[:40]!r}, which is not known")
-    inside = held[:1] if kind in ("Timestamp", "Timedelta") else held[1:] if kind == "numpy" else []
-    if type(held) is not (str if kind in _IN_WORDS else list) or not {type(x) for x in inside} <= {bool, int, float}:
-        raise ValueError(f"a {kind} is {str(held)[:40]}, which is none")
-    return _makers()[kind](held)
-
-
-def _moment(moment, zone: str | int | None):
-    "A moment, as the clocks of a time zone show it; raise OverflowError for one of a year that cannot be written."
-    moment = moment if zone is None else moment.tz_localize("UTC").tz_convert(zone_of_parts(zone))
-    repr(moment)
-    return moment
-
-# %% ../nbs/13_topic_files.ipynb #c6687924
-def column_parts(
-    column: Series,  # of a table
-) -> dict:  # for JSON
-    "Take a column apart; raise TypeError for what cannot be kept."
-    from pandas import DatetimeTZDtype, Series
-
-    dtype, values, kind = column.dtype, column.array, type(column.dtype).__name__
-    gone = np.asarray(column.isna())
-    if isinstance(dtype, np.dtype) and dtype.name in _NUMBERS:
-        return {"kind": "number", "dtype": dtype.name, "values": column.tolist()}
-    if isinstance(dtype, np.dtype) and dtype.kind in "Mm":
-        unit, name = np.datetime_data(dtype)[0], "date" if dtype.kind == "M" else "span"
-        return {"kind": name, "unit": unit, "values": values.asi8.tolist()}
-    if kind == "DatetimeTZDtype":
-        zone = zone_parts(dtype.tz)
-        known = isinstance(zone, int) or zone in _zones()
-        if not known or DatetimeTZDtype(dtype.unit, zone_of_parts(zone)) != dtype:
-            raise TypeError(f"dates of the time zone {dtype.tz}, which has no common name; change it by tz_convert")
-        return {"kind": "zoned", "unit": dtype.unit, "zone": zone, "values": values.asi8.tolist()}
-    if kind == "PeriodDtype":
-        return {"kind": "period", "freq": str(dtype)[7:-1], "values": values.asi8.tolist()}
-    if kind == "IntervalDtype":
-        ends = {side: column_parts(Series(getattr(values, side))) for side in ("left", "right")}
-        return {"kind": "interval", "closed": dtype.closed} | ends
-    if kind == "CategoricalDtype":
-        categories = column_parts(Series(dtype.categories))
-        codes = values.codes.tolist()
-        return {"kind": "category", "ordered": bool(dtype.ordered), "categories": categories, "values": codes}
-    if kind == "StringDtype":
-        held = [None if no else str(value) for value, no in zip(values, gone)]
-        return {"kind": "string", "storage": dtype.storage, "na": dtype.na_value is not np.nan, "values": held}
-    if dtype.name.lower() in _NUMBERS or dtype.name == "boolean":  # Int64, Float32, boolean
-        held = [None if no else np.asarray(value).item() for value, no in zip(values, gone)]
-        return {"kind": "nullable", "dtype": dtype.name, "values": held}
-    if isinstance(dtype, np.dtype) and dtype.kind == "O":
-        return {"kind": "object", "values": [pack_object(value) for value in column]}
-    raise TypeError(f"values of type {dtype}")
-
-# %% ../nbs/13_topic_files.ipynb #f7eeaa03
-def list_of(
-    *kinds: type,  # of the items; bool is no int here
-) -> Rule:
-    "Allow lists of items of these kinds."
-    says = "a list of " + " or ".join(kind.__name__ for kind in kinds)
-    return Rule(says, lambda held: type(held) is list and {type(item) for item in held} <= set(kinds))
-
-# %% ../nbs/13_topic_files.ipynb #393176f3
-_ANY, _NONE = Rule("anything", lambda held: True), type(None)
-_FIELDS = {
-    "number": {"dtype": one_of(*_NUMBERS), "values": list_of(bool, int, float)},
-    "date": {"unit": one_of(*_UNITS), "values": list_of(int)},
-    "span": {"unit": one_of(*_UNITS), "values": list_of(int)},
-    "zoned": {"unit": one_of(*_UNITS), "zone": (string(), whole_number(-86_399, 86_399)), "values": list_of(int)},
-    "period": {"freq": string(40), "values": list_of(int)},
-    "interval": {"closed": one_of("left", "right", "both", "neither"), "left": {...: _ANY}, "right": {...: _ANY}},
-    "category": {"ordered": one_of(True, False), "categories": {...: _ANY}, "values": list_of(int)},
-    "string": {"storage": one_of("python", "pyarrow"), "na": one_of(True, False), "values": list_of(str, _NONE)},
-    "nullable": {"dtype": one_of(*_NULLABLE), "values": list_of(bool, int, float, _NONE)},
-    "object": {"values": Rule("a list", lambda held: type(held) is list)},
-}
-
-
-def column_of_parts(
-    parts: dict,  # from `column_parts`, or from an untrusted file
-) -> Series:
-    "Put a column together again; raise ValueError for what is not allowed."
-    import pandas as pd
-
-    check_fields(parts, {"kind": one_of(*_FIELDS), ...: _ANY}, "a column")
-    kind = parts["kind"]
-    check_fields(parts, {"kind": one_of(kind)} | _FIELDS[kind], f"a column of kind {kind!r}")
-    values = parts.get("values")
-    if kind == "number":
-        return pd.Series(_array(values, parts["dtype"]))
-    if kind in ("date", "span", "zoned"):
-        code = "timedelta64" if kind == "span" else "datetime64"
-        dates = pd.Series(np.array(values, dtype="int64").view(f"{code}[{parts['unit']}]"))
-        return dates if kind != "zoned" else dates.dt.tz_localize("UTC").dt.tz_convert(zone_of_parts(parts["zone"]))
-    if kind == "period":
-        return pd.Series(pd.PeriodIndex.from_ordinals(np.array(values, dtype="int64"), freq=parts["freq"]))
-    if kind == "interval":
-        left, right = (column_of_parts(parts[side]).array for side in ("left", "right"))
-        return pd.Series(pd.arrays.IntervalArray.from_arrays(left, right, closed=parts["closed"]))
-    if kind == "category":
-        categories = pd.Index(column_of_parts(parts["categories"]))
-        return pd.Series(pd.Categorical.from_codes(np.array(values, dtype="int64"), categories, parts["ordered"]))
-    if kind == "string":
-        return pd.Series(values, dtype=pd.StringDtype(parts["storage"], pd.NA if parts["na"] else np.nan))
-    if kind == "nullable":
-        return pd.Series(_masked(values, parts["dtype"]))
-    return pd.Series([unpack_object(value) for value in values], dtype=object)
-
-
-def _masked(values: list, dtype: str):
-    "An array of pandas whose missing values, here None, stand apart."
-    from pandas.arrays import BooleanArray, FloatingArray, IntegerArray
-
-    name, empty = ("bool", False) if dtype == "boolean" else (dtype.lower(), 0)
-    whole = _array([empty if value is None else value for value in values], name)
-    make = {"b": BooleanArray, "i": IntegerArray, "u": IntegerArray, "f": FloatingArray}[whole.dtype.kind]
-    return make(whole, np.array([value is None for value in values], dtype=bool))
-
-
-def _array(values: list, dtype: str) -> np.ndarray:
-    "Numbers as an array; whole ones are not rounded into a type that has no place for them."
-    kinds = {"b": (bool,), "i": (int,), "u": (int,), "f": (float, int)}[np.dtype(dtype).kind]
-    wrong = [value for value in values if type(value) not in kinds]
-    if wrong:
-        raise ValueError(f"a column of {dtype} holds {wrong[0]!r}")
-    return np.array(values, dtype=dtype)
-
-# %% ../nbs/13_topic_files.ipynb #d2913b86
-def table_parts(
-    table: DataFrame,  # rows counted from 0
-    name: str = "the table",  # how an error calls it
-) -> dict:  # for JSON
-    "Take a table apart; raise a TypeError that names the first column that cannot be kept."
-    from pandas import Series
-
-    if table.columns.nlevels > 1:
-        raise TypeError(f"{name} has columns of {table.columns.nlevels} levels; join their names into one")
-    held = []
-    for what, column in [("names", Series(table.columns)), *((repr(n), c) for n, c in table.items())]:
-        try:
-            held.append(column_parts(column))
-        except TypeError as error:
-            raise TypeError(
-                f"{name}: column {what} holds {error}, which a file cannot keep exactly; change it, for example by "
-                "astype(str), or leave it out"
-            ) from None
-    return {"rows": len(table), "names": held[0] | {"name": pack_object(table.columns.name)}, "columns": held[1:]}
-
-# %% ../nbs/13_topic_files.ipynb #cc688ffe
-def table_of_parts(
-    parts: dict,  # from `table_parts`, or from an untrusted file
-) -> DataFrame:
-    "Put a table together again; raise an error for what is not allowed."
-    from pandas import DataFrame, Index, RangeIndex
-
-    column, most = {...: _ANY}, 2**31
-    check_fields(parts, {"rows": whole_number(0, most), "names": column, "columns": [column]}, "the table")
-    label = unpack_object(parts["names"].pop("name", None))
-    names, held = column_of_parts(parts["names"]), [column_of_parts(one) for one in parts["columns"]]
-    if len(names) != len(held) or any(len(one) != parts["rows"] for one in held):
-        sizes = f"{len(names)} names, {len(held)} columns of {sorted({len(one) for one in held})} rows"
-        raise ValueError(f"the table has {sizes}; it must have {parts['rows']} rows and as many names as columns")
-    table = DataFrame(dict(enumerate(held)), index=RangeIndex(parts["rows"]))
-    table.columns = Index(names, name=label)
-    return table
-
-# %% ../nbs/13_topic_files.ipynb #dd14697a
-def table_of_format_1(
-    text: str,  # JSON: columns, index, data
-    types: dict[str, str],  # column -> type
-) -> DataFrame:
-    "Read a table of a file of format 1."
-    from pandas import DataFrame, Series, to_datetime, to_timedelta
-
-    parts = strict_json(text)
-    rule = Rule("a list", lambda held: type(held) is list)
-    check_fields(parts, {"columns": list_of(str, int), "index": rule, "data": [rule]}, "the table")
-    check_fields(types, {...: string(100)}, "the types of the table")
-    names, rows = parts["columns"], parts["data"]
-    if any(len(row) != len(names) for row in rows) or len(rows) != len(parts["index"]):
-        raise ValueError(f"the table has rows that do not fit {len(names)} columns")
-    made = {}
-    for i, name in enumerate(names):
-        kind, values = types.get(str(name), ""), [row[i] for row in rows]
-        zone = kind.partition(", ")[2].rstrip("]")
-        if kind in (*_NUMBERS, *_NULLABLE):
-            made[i] = Series([None if v is None else v for v in values]).astype(kind)
-        elif kind.startswith("datetime64["):
-            check_fields(values, list_of(str, _NONE), f"the dates of the column {name!r}")
-            dates = to_datetime(Series(values, dtype=object), format="ISO8601", utc=bool(zone))
-            unit = _UNITS[_UNITS.index(kind[11:].split(",")[0].rstrip("]"))]
-            made[i] = (dates.dt.tz_convert(zone_of_parts(zone)) if zone else dates).dt.as_unit(unit)
-        else:
-            made[i] = to_timedelta(values) if kind.startswith("timedelta64") else Series(values).infer_objects()
-    table = DataFrame(made, index=range(len(rows)))
-    table.columns = names
-    return table
+__all__ = ['PARAMETERS', 'KEPT', 'vectorizer_parts', 'vectorizer_of_parts', 'params_of_parts', 'plain_words', 'json_tensor',
+           'topic_model_parts', 'LeftOut', 'topic_model_of_parts']
 
 # %% ../nbs/13_topic_files.ipynb #2e51af77
 def vectorizer_parts(
@@ -389,7 +69,7 @@ _PARAMS = {
     "max_features": (one_of(None), whole_number(1, 10**9)),
     "vocabulary": one_of(None),
     "binary": _YES,
-    "dtype": one_of(*_NUMBERS),
+    "dtype": one_of(*NUMBERS),
 }
 _TFIDF = {"norm": one_of(None, "l1", "l2"), "use_idf": _YES, "smooth_idf": _YES, "sublinear_tf": _YES}
 
@@ -402,7 +82,7 @@ def vectorizer_of_parts(
     from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 
     kinds = {"CountVectorizer": (CountVectorizer, _PARAMS), "TfidfVectorizer": (TfidfVectorizer, _PARAMS | _TFIDF)}
-    rules = {"kind": one_of(*kinds), "params": {...: _ANY}, "words": list_of(str)}
+    rules = {"kind": one_of(*kinds), "params": {...: ANYTHING}, "words": list_of(str)}
     check_fields(parts, rules, "the vectorizer")
     make, allowed = kinds[parts["kind"]]
     check_fields(
@@ -454,7 +134,7 @@ def _strength(value) -> bool:
 
 _AUTO, _COUNT, _WORDS = one_of("auto"), whole_number(1, 10**9), Rule("words by topic, or null", _words)
 PARAMETERS = {
-    "n_topics": _COUNT,
+    "n_topics": (_AUTO, _COUNT),
     "ngram_range": [whole_number(0, 10**9)],
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
@@ -514,15 +194,7 @@ def json_tensor(
     "Write a value as JSON into a tensor."
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
-# %% ../nbs/13_topic_files.ipynb #89f3283d
-def tensor_json(
-    A: Tensor,  # from `json_tensor`, or from an untrusted file
-) -> object:
-    "Read what `json_tensor` has written."
-    return strict_json(A.numpy().tobytes())
-
 # %% ../nbs/13_topic_files.ipynb #77d81a2d
-TOPIC_FORMAT = 2  # of the files of topic models; in format 1 texts and what is known of them stood in the header
 KEPT = {"NMF": NMF, "MiniBatchNMF": MiniBatchNMF}  # factorisations that a file keeps
 
 
@@ -554,32 +226,6 @@ def topic_model_parts(
     return written, tensors | {f"topics.{name}": A for name, A in arrays.items()}
 
 # %% ../nbs/13_topic_files.ipynb #68347eec
-_BYTES = (torch.uint8,)
-_TENSORS = {
-    "W": TensorRule("n k", low=0),
-    "H": TensorRule("k m", low=0),
-    "share": TensorRule("m", low=0, high=1 + 1e-6),
-    "fit": TensorRule("n", high=1 + 1e-6, needed=False),
-    "back": TensorRule("k", low=0, high=1, needed=False),
-    "idf": TensorRule("m", low=0, needed=False),
-    "order": TensorRule("k", low=0, dtypes=(torch.int64,), needed=False),
-    "docs": TensorRule("bytes", dtypes=_BYTES, needed=False),
-    "meta": TensorRule("more", dtypes=_BYTES, needed=False),
-}
-_HEADER = {
-    "vectorizer": (one_of(None), {...: _ANY}),
-    "model": {...: _ANY},
-    "kind": string(200),
-    "history": [{...: real_number(nan=True)}],
-    "made": {...: string()},
-    "topics": (string(10**9), {...: _ANY}),
-    "words": list_of(str),
-    "docs": optional(list_of(str)),  # of format 1, with the next
-    "meta": optional(Rule("an object", lambda held: type(held) is dict)),
-    "params": {...: _ANY},
-}
-
-
 class LeftOut:
     "A factorisation that a file could not keep."
 
@@ -603,82 +249,17 @@ def topic_model_of_parts(
     model=None,  # the fitted factorisation, where the header could not hold it
 ) -> dict:  # view, model, order
     "Put a topic model together again; raise an error that names the first part that is not allowed."
-    check_fields(header, _HEADER)
-    arrays = {name.removeprefix("topics."): A for name, A in tensors.items() if name.startswith("topics.")}
-    sizes = check_tensors(arrays, _TENSORS)
-    docs, meta = (tensor_json(arrays.pop(name)) if name in arrays else header.get(name) for name in ("docs", "meta"))
-    held = {name: A.numpy() for name, A in arrays.items()}
-    check_fields(docs, list_of(str), "the texts")
-    check_fields(meta, {...: _ANY}, "what is known of the texts")
-    meta, topics = _old_or_new(meta), _old_or_new(header["topics"])
+    seen = view_of_parts(header, tensors)
+    idf, order = (A if A is None else np.asarray(A) for A in map(tensors.get, ("topics.idf", "topics.order")))
     if vectorizer is None and header["vectorizer"] is None:
         raise ValueError("its vectorizer holds a function; give the fitted one to load(path, vectorizer=...)")
-    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], held.get("idf"))
-    words, order = [str(word) for word in vectorizer.get_feature_names_out()], held.get("order")
-    _same({"texts": docs, "rows of meta": meta}, sizes["n"])
-    _same({"words": header["words"], "words of the vectorizer": words}, sizes["m"])
-    _same({"topics": topics}, sizes["k"])
-    _check_topics(topics)
-    if words != header["words"]:
+    vectorizer = vectorizer or vectorizer_of_parts(header["vectorizer"], idf)
+    if [str(word) for word in vectorizer.get_feature_names_out()] != header["words"]:
         raise ValueError("the words are not those of its vectorizer")
-    if order is not None and sorted(order.tolist()) != list(range(sizes["k"])):
+    if order is not None and sorted(order.tolist()) != list(range(len(seen.topics_))):
         raise ValueError("the order of the topics is none")
-    made = {name: header[name] for name in ("history", "made")}
-    seen = _view_of(held, topics, words, docs, meta, vectorizer, **made)
-    return {"view": seen, "model": _kept_model(header, tensors, held["H"], model), "order": order}
-
-
-def _old_or_new(parts) -> DataFrame:
-    "A table of a file, of whatever format."
-    if isinstance(parts, str):
-        return table_of_format_1(parts, {})
-    if "json" in parts:
-        check_fields(parts, {"types": {...: string()}, "json": string(10**9)}, "the table")
-        return table_of_format_1(parts["json"], parts["types"])
-    return table_of_parts(parts)
-
-
-def _same(held: dict, size: int) -> None:
-    "Raise a ValueError that names the first part that is not of a size."
-    for name, part in held.items():
-        if len(part) != size:
-            raise ValueError(f"it has {len(part):,} {name}, and factors for {size:,}")
-
-
-def _check_topics(topics: DataFrame) -> None:
-    "Raise a ValueError that names the first column of the table of topics that is wrong."
-    kinds = {"label": "OT", "words": "OT", "share": "f", "n_docs": "iu", "npmi": "f", "exclusivity": "f"}
-    once = topics.columns.is_unique and topics.columns.name is None
-    for name in [*list(kinds)[:4], *topics.columns]:
-        column = topics[name] if once and name in topics and name in kinds else None
-        if column is None or column.dtype.kind not in kinds[name]:
-            raise ValueError(f"the table of topics has no column {name!r} as it must be")
-        if kinds[name] == "OT" and not all(type(value) is str for value in column):
-            raise ValueError(f"the column {name!r} of topics holds what is no string")
-    if not topics["share"].between(0, 1 + 1e-6).all() or (topics["n_docs"] < 0).any():
-        raise ValueError("the shares of topics are not from 0 to 1, or their numbers of texts below 0")
-
-
-def _view_of(held: dict, topics: DataFrame, words: list[str], docs, meta, vectorizer, history, made) -> TopicView:
-    "The view of arrays."
-    from pandas import RangeIndex
-
-    return TopicView(
-        topics_=topics.set_index(RangeIndex(1, len(topics) + 1, name="topic")),
-        doc_topics_=rows_to_one(held["W"]),
-        topic_words_=rows_to_one(held["H"].astype(float)),
-        words_=np.array(words, dtype=object),
-        word_share_=held["share"],
-        docs_=docs,
-        meta_=meta,
-        components_=held["H"],
-        doc_weights_=held["W"],
-        doc_fit_=held.get("fit"),
-        history_=history,
-        made_=made,
-        vectorizer_=vectorizer,
-        came_back_=held.get("back"),
-    )
+    kept = _kept_model(header, tensors, seen.components_, model)
+    return {"view": replace(seen, vectorizer_=vectorizer), "model": kept, "order": order}
 
 
 def _kept_model(header: dict, tensors: dict, H: np.ndarray, model):

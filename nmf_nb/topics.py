@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
-from .base import Factorisation, pack_value
+from .base import Factorisation, pack_value, seed_of
 from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
 from .divergence import beta_of
 from .duplicates import near_duplicates
@@ -28,9 +28,10 @@ from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
 from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
+from .select import DEFAULTS, Selection, choice_in_words, select_n_components
 from .stable import Stability, compare_runs, fit_samples
-from .topic_files import PARAMETERS, TOPIC_FORMAT, params_of_parts, plain_words, table_parts, topic_model_of_parts
-from .topic_files import topic_model_parts
+from .tables import TOPIC_FORMAT, table_parts
+from .topic_files import PARAMETERS, params_of_parts, plain_words, topic_model_of_parts, topic_model_parts
 from .train import warn_user
 from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
 from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
@@ -43,9 +44,10 @@ else:  # names for the documentation; these libraries are imported where they ar
 
 # %% auto #0
 __all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
-           'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'fit_in_order', 'how_made', 'weigh',
-           'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged', 'given_labels',
-           'kept_labels', 'start_from_squares', 'prepare_start', 'asked_topics', 'fit_from_anywhere', 'TopicModel']
+           'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'topic_numbers', 'fit_in_order', 'how_made',
+           'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged',
+           'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start', 'asked_topics', 'fit_from_anywhere',
+           'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #4c847667
 def read_texts(
@@ -245,11 +247,24 @@ def check_topics(
     "Check a number of topics."
     if not isinstance(n_topics, (int, np.integer)) or isinstance(n_topics, bool) or n_topics < 1:
         raise ValueError(
-            f"n_topics={n_topics!r}; it must be a whole number, 1 or more: nothing chooses it for you, so fit a few and read them"
+            f"n_topics={n_topics!r}; it must be a whole number, 1 or more, or 'auto', which compares several"
         )
     if n_topics > max(n, m):
         raise ValueError(f"n_topics={n_topics:,} is more than the {n:,} texts and the {m:,} words; ask for fewer")
     return int(n_topics)
+
+# %% ../nbs/14_topics.ipynb #90f3d993
+def topic_numbers(
+    n: int,  # documents
+    m: int,  # words
+) -> tuple[int, ...]:
+    "Return the numbers of topics that are compared where none is given."
+    found = [k for k in (2, 3, 4, 6, 8, 12, 16, 20, 30, 40) if k <= min(n, m) // 10]
+    if len(found) < 2:
+        raise ValueError(
+            f"n_topics='auto' needs 30 texts and 30 words at least, and here are {n} and {m}; give a number"
+        )
+    return tuple(found[-7:])
 
 # %% ../nbs/14_topics.ipynb #0c535894
 def fit_in_order(
@@ -469,8 +484,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_topics : int
-        Topics, 1 or more.
+    n_topics : int or "auto"
+        Topics, 1 or more; "auto" compares several numbers, which takes as long as a hundred fits, and takes the first candidate.
     vectorizer : scikit-learn vectoriser or None
         Makes a matrix of texts, in place of the next eight parameters; a copy of it is fitted.
     language : str
@@ -543,6 +558,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         H.
     history_, made_ : list of dict, dict
         The course of the fit, and how the topics were made.
+    selection_ : Selection or None
+        What `n_topics="auto"` compared.
     came_back_ : ndarray of shape (k,) or None
         Part of the fits to samples in which each topic came back; None before `stability` was called.
     stability_ : Stability or None
@@ -597,21 +614,44 @@ class TopicModel(TransformerMixin, BaseEstimator):
         texts = read_texts(docs)
         meta = read_meta(meta, len(texts))
         X, vectorizer, said = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
-        k = check_topics(self.n_topics, *X.shape)
-        options = {"n_init": self.n_init, "guide": asked_topics(self, vectorizer, k)}
-        return self._hold(**self._fitted(X, vectorizer, texts, meta, k, said, **options))
+        k, compared, chosen = self._number(X)
+        options = {"n_init": self.n_init, "guide": asked_topics(self, vectorizer, k), "chosen": chosen}
+        held = self._fitted(X, vectorizer, texts, meta, k, said, **options)
+        self.selection_ = compared
+        return self._hold(**held)
 
-    def fit_transform(
+    def select(
         self,
         docs,  # strings: a list, a Series, a generator; or a `Corpus`
-        y=None,  # ignored, for pipelines
-        *,
-        meta: DataFrame | None = None,  # one row a document
-    ) -> np.ndarray:  # (n,k) rows sum to 1, or are zero
-        "Find the topics of texts and return the topics' shares in them."
-        return self.fit(docs, y, meta=meta).doc_topics_
+        ks="auto",  # two or more numbers of topics; "auto" takes those of `topic_numbers`
+        **options,  # of `select_n_components`
+    ) -> Selection:
+        "Compare numbers of topics; the model stays as it is."
+        words = {name: getattr(self, name) for name in WORDS}
+        return self._compared(vectorise(read_texts(docs), self.vectorizer, **words)[0], ks, **options)
 
-    def _fitted(self, X, vectorizer, texts, meta, k, said, start=None, labels=None, guide=None, **options) -> dict:
+    def _compared(self, X, ks="auto", **options) -> Selection:
+        "Compare numbers of topics of data."
+        weights, _ = text_weights(X, self.near_duplicates, self.vectorizer)
+        options = {"criteria": (*DEFAULTS, "words"), "sample_weight": weights, "verbose": self.verbose} | options
+        options = {
+            "random_state": seed_of(self.random_state),
+            "beta_loss": self.beta_loss,
+            "device": self.device,
+        } | options
+        ks = topic_numbers(*X.shape) if isinstance(ks, str) and ks == "auto" else ks
+        return select_n_components(X, ks, **options)
+
+    def _number(self, X) -> tuple:
+        "The number of topics, what was compared for it, and why it was chosen; None for both if it was given."
+        if not isinstance(self.n_topics, str) or self.n_topics != "auto":
+            return check_topics(self.n_topics, *X.shape), None, None
+        found = self._compared(X)
+        return found.choice, found, choice_in_words(found)
+
+    def _fitted(
+        self, X, vectorizer, texts, meta, k, said, start=None, labels=None, chosen=None, guide=None, **options
+    ) -> dict:
         "Factorise data; return what is to be held."
         names = "beta_loss", "max_iter", "random_state", "device", "verbose"
         weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
@@ -621,6 +661,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         names, labels = vectorizer.get_feature_names_out(), guide.names if guide else labels or ()
         asked = guide_text(guide, names, model.components_[np.argsort(order)]) if guide else ""
         made = how_made(model, len(texts), self.vectorizer, said, copies, asked)
+        made |= {"number of topics": chosen} if chosen else {}
         seen = view(W, model.components_, names, X, texts, meta, model.history_, made, vectorizer)
         new = {j: labels[i] for j, i in enumerate(order) if i < len(labels) and labels[i]}
         return {"view": relabelled(seen, new) if new else seen, "model": model, "X": X}
@@ -802,10 +843,13 @@ class TopicModel(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return topics_by(self.view_, by, bins, draws, level, cluster)
 
-    def documents(self) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, text
+    def documents(
+        self,
+        shares: bool = False,  # whether a column for each topic gives its share
+    ) -> DataFrame:  # n rows: meta, topic (0 for none), label, share, if asked for topic_1 and so on, text
         "Return all documents with their main topic."
         check_is_fitted(self)
-        return document_table(self.view_)
+        return document_table(self.view_, shares)
 
     def rename(
         self,

@@ -532,14 +532,16 @@ def topics_by(
 # %% ../nbs/10b_view.ipynb #07c98d06
 def document_table(
     tm: TopicView,  # or a `TopicModel`
-) -> DataFrame:  # n rows: meta, topic (0 for none), topic_label, topic_share, text
+    shares: bool = False,  # whether a column for each topic gives its share
+) -> DataFrame:  # n rows: meta, topic (0 for none), topic_label, topic_share, if asked for topic_1 and so on, text
     "Return all documents with their main topic."
     from pandas import Series
 
     topic = Series(main_topic(tm.doc_topics_) + 1, index=tm.meta_.index)
     labels = topic.map(tm.topics_["label"]).fillna("(no topic)")
     share = tm.doc_topics_.max(axis=1).round(4)
-    return document_rows(tm, np.arange(len(topic)), topic=topic, topic_label=labels, topic_share=share)
+    each = {f"topic_{j}": tm.doc_topics_[:, j - 1] for j in tm.topics_.index} if shares else {}
+    return document_rows(tm, np.arange(len(topic)), topic=topic, topic_label=labels, topic_share=share, **each)
 
 # %% ../nbs/10b_view.ipynb #61e06258
 def topic_marks(

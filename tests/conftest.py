@@ -56,9 +56,10 @@ def copy(tmp_path_factory):
 
 
 COMMAND = "from nmf_nb.cli import main; raise SystemExit(main())"
-# One process imports the package once; each command is a child of it, with files for its streams.
+# One process imports the package once, with what fits; each command is a child of it, with files for its streams.
 SERVER = """
 import json, os, sys, signal
+import nmf_nb.topics
 from nmf_nb.cli import main
 print("ready", flush=True)
 for line in sys.stdin:
