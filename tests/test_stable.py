@@ -366,11 +366,11 @@ def test_an_interrupt_leaves_a_model_judged_by_fewer_runs_or_as_it_was(monkeypat
     from nmf_nb import topics
 
     tm, real = texts_model(), topics.fit_from_anywhere
-    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model: stops(real(model), 0))
+    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model, guide: stops(real(model, guide), 0))
     with pytest.raises(KeyboardInterrupt):
         tm.stability(5)
     assert tm.stability_ is None
-    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model: stops(real(model), 3))
+    monkeypatch.setattr(topics, "fit_from_anywhere", lambda model, guide: stops(real(model, guide), 3))
     with pytest.warns(UserWarning, match="3 of them"):
         assert len(tm.stability(5).agreement) == 3
     assert set(tm.came_back_ * 3) <= {0, 1, 2, 3}
@@ -390,7 +390,9 @@ def test_the_command_asks_for_stability(tmp_path, monkeypatch, capsys):
     assert "'1' is not a whole number of 2 or more" in capsys.readouterr().err
     real = topics.fit_from_anywhere
     for after, columns in ((0, False), (2, True)):
-        monkeypatch.setattr(topics, "fit_from_anywhere", lambda model, after=after: stops(real(model), after))
+        monkeypatch.setattr(
+            topics, "fit_from_anywhere", lambda model, guide, after=after: stops(real(model, guide), after)
+        )
         assert cli.main(words) == 130
         assert "interrupted; the topics found until then are written" in capsys.readouterr().err
         head = (tmp_path / "nmf_nb_topics/topics.csv").read_text(encoding="utf-8").splitlines()[0]
