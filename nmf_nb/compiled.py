@@ -28,7 +28,8 @@ def compiled(
     "Have Numba compile a function when it is first called with arguments of new types."
     if njit is None:
         return f
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+    options = {"nogil": True, "forceinline": True, "error_model": "numpy"}
+    options["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
     try:
         return njit(cache=os.path.isfile(f.__code__.co_filename), **options)(f)
     except RuntimeError:  # no folder for machine code can be written to

@@ -153,6 +153,26 @@ def run_child(word, **env):
     return first, np.array(rest, float)
 
 
+COLD = """
+import numpy as np, scipy.sparse as sp, torch
+from nmf_nb.fused import fused_half_step
+from nmf_nb.linalg import data_matrix, gram
+rng = np.random.default_rng(0)
+V = data_matrix(sp.random_array((300, 200), density=0.05, rng=rng, format="csr"), "cpu")
+W, H = torch.tensor(rng.random((300, 5))), torch.tensor(rng.random((5, 200)))
+found = fused_half_step(V, W, gram(W.mT), H, H, torch.tensor(0.5, dtype=torch.float64), match=True)
+print([A.numpy().tobytes().hex() for A in found])
+"""
+
+
+def test_a_first_run_is_equal_to_the_next_to_the_bit(tmp_path):
+    "What was just compiled adds up in the same order as what is read from the folder of machine code"
+    where = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    cold, warm = (subprocess.run([sys.executable, "-c", COLD], env=where, capture_output=True, text=True) for _ in "12")
+    assert cold.stdout, cold.stderr
+    assert any(tmp_path.rglob("*.nbc")) and cold.stdout == warm.stdout
+
+
 def test_without_numba_and_without_a_folder_for_machine_code():
     with_numba, here = run_child("with")
     without, plain = run_child("without")
