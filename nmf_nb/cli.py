@@ -27,7 +27,6 @@ from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of, tells_time
-from .guided import parse_seeds
 from .language import find_language
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
@@ -322,6 +321,8 @@ def seed_options(
     strength = {} if args.seed_strength is None else {"seed_strength": args.seed_strength}
     if args.seed_words is None:
         return strength
+    from nmf_nb.guided import parse_seeds
+
     try:
         wanted, avoided = parse_seeds("\n".join(line for _, line in read_lines(args.seed_words)))
     except (OSError, ValueError) as error:

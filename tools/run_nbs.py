@@ -47,7 +47,7 @@ def run_nb(path, flags=frozenset()):
             cell.outputs = []
         return cell.id in skipped
 
-    here = Path.cwd()
+    here, around = Path.cwd(), dict(os.environ)
     os.chdir(Path(path).parent)
     shell = CaptureShell(path, mpl_format="png")
     try:
@@ -56,6 +56,8 @@ def run_nb(path, flags=frozenset()):
         sys.exit(shell.prettytb(path))
     finally:
         os.chdir(here)
+        os.environ.clear()
+        os.environ.update(around)  # a page may set the width of its terminal
     clean_nb(nb)
     return nb
 
