@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from sklearn.utils import check_array
 from tqdm.auto import tqdm
 
-from .base import check_number, named_start
+from .base import check_number, named_start, read_row_weights, seed_of
 from .divergence import beta_divergence, beta_of, entry_divergence, pull_push_H
 from .linalg import DataMatrix, data_matrix
 from .measures import coherence, main_topic, normalise, stability, top_indices, topic_diversity, topic_exclusivity
@@ -37,13 +37,14 @@ else:  # names for the documentation; these libraries are imported where they ar
     Axes, DataFrame = "matplotlib.Axes", "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hidden', 'places_stored', 'draw_zeros',
-           'hidden_entries', 'held_out_errors', 'entries_divergence', 'quarters', 'held_out_block', 'first_columns',
-           'sample_columns', 'consensus_matrix', 'dispersion', 'cophenetic_correlation', 'consensus_above_chance',
-           'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart', 'restart_of', 'within_one_error',
-           'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best', 'rank_candidates', 'plot_ranks',
-           'Selection', 'selection_text', 'choice_in_words', 'read_ranks', 'read_criteria', 'check_folds',
-           'check_no_texts', 'unit_seed', 'measure_unit', 'resumed', 'carried_out', 'select_n_components']
+__all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hidden', 'is_constant', 'places_stored',
+           'draw_zeros', 'hidden_entries', 'held_out_errors', 'entries_divergence', 'quarters', 'held_out_block',
+           'first_columns', 'sample_columns', 'consensus_matrix', 'dispersion', 'cophenetic_correlation',
+           'consensus_above_chance', 'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart',
+           'restart_of', 'within_one_error', 'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best',
+           'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection', 'selection_text', 'choice_in_words',
+           'read_ranks', 'read_criteria', 'check_folds', 'check_no_texts', 'read_matrix', 'unit_seed', 'measure_unit',
+           'resumed', 'carried_out', 'select_n_components']
 
 # %% ../nbs/13_select.ipynb #a7f88a41
 class Member(NamedTuple):
@@ -101,6 +102,13 @@ class Hidden(NamedTuple):
     columns: np.ndarray  # (h,) whole numbers
     weight: np.ndarray  # (h,) how many entries each stands for
 
+# %% ../nbs/13_select.ipynb #40702c94
+def is_constant(
+    A,  # dense or sparse, 0 or more
+) -> bool:  # within rounding
+    "Return whether all entries are equal."
+    return bool(A.max() - A.min() <= 1e-12 * A.max())
+
 # %% ../nbs/13_select.ipynb #181f26bd
 def places_stored(
     X,  # (n,m) CSR
@@ -157,6 +165,8 @@ def held_out_errors(
     "Return the error at entries that the fit has not seen, equation (1)."
     i, j, weight = hidden
     v = np.asarray(X[i, j], dtype=float).ravel()
+    if is_constant(v):
+        return np.ones(len(ks))
     mask = sp.coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=X.shape)
     gone = sp.csr_array((v, (i, j)), shape=X.shape)
     seen = sp.csr_array(X) - gone if sp.issparse(X) else X - gone.toarray()
@@ -202,6 +212,8 @@ def held_out_block(
 ) -> np.ndarray:  # (len(ks),) 0 or more, 1 for a constant
     "Return the error of a block that the fit has not seen, equations (1) and (2)."
     (r, c), mix = block, 0.0 if beta == 2 else mixed
+    if is_constant(X[r][:, c]):
+        return np.ones(len(ks))
     A, B, C, D = X[~r][:, ~c], X[~r][:, c], X[r][:, ~c], data_matrix(X[r][:, c], "cpu").to(torch.float64)
     solve = {"update_H": False, "beta_loss": beta, "solver": "cd" if beta == 2 else "mu"}
     errors, ones = [], np.ones((D.shape[0], 1))
@@ -319,6 +331,8 @@ def relevant_components(
 ) -> int:  # 0 to k
     "Count the components that automatic relevance determination leaves, equation (5)."
     V = data_matrix(X, device)
+    if not X.sum():
+        return 0
     W, H, _ = fit_members(V, [k], [seed], beta, **options)[0]
     if phi is None:
         phi = noise_variance(V, W, H) if beta == 2 else 1.0
@@ -462,6 +476,8 @@ def rank_candidates(
     "Name the ranks to look at, with the reasons."
     from pandas import DataFrame
 
+    if not scores:
+        raise ValueError("no number is scored yet: give this selection as resume= to go on, or add a criterion")
     mean = {name: rows.mean(axis=0) for name, rows in scores.items()}
     every, found = np.ones(len(ks), dtype=bool), []
     errors = next((name for name in ("held-out error", "block error") if name in scores), None)
@@ -485,6 +501,15 @@ def rank_candidates(
         if ks[at] in reasons or len(reasons) < 3:
             reasons.setdefault(ks[at], []).append(why)
     return DataFrame({"k": list(reasons), "why": ["; ".join(why) for why in reasons.values()]})
+
+# %% ../nbs/13_select.ipynb #6825b2db
+def counted_candidate(
+    relevant: int,  # components, 0 or more
+) -> DataFrame:  # k and why
+    "Name the number of relevant components."
+    from pandas import DataFrame
+
+    return DataFrame({"k": [max(1, relevant)], "why": ["relevant components, counted by themselves"]})
 
 # %% ../nbs/13_select.ipynb #aa60cac4
 _SHOWN = ("held-out error", "stability", "consensus", "npmi", "block error", "dispersion", "cophenetic", "diversity")
@@ -538,6 +563,8 @@ class Selection:
     @property
     def candidates(self) -> DataFrame:  # k and why, the choice first, at most three
         "The numbers of components to look at."
+        if self.relevant is not None and not self.scores:
+            return counted_candidate(self.relevant)
         return rank_candidates(self.ks, self.scores)
 
     @property
@@ -587,7 +614,7 @@ def selection_text(
         lines.append("no evidence of structure: no number predicts hidden entries better than one component")
     elif texts and len(selection.candidates) > 1:
         lines.append("the criteria disagree: fit each of these and read it")
-    return "\n".join(lines)
+    return "\n".join(lines or ["no number is scored yet"])
 
 # %% ../nbs/13_select.ipynb #1e0414a5
 def choice_in_words(
@@ -628,7 +655,7 @@ def read_criteria(
     criteria: str | Sequence[str],  # of `CRITERIA`
 ) -> tuple[str, ...]:
     "Check the names of criteria."
-    names = (criteria,) if isinstance(criteria, str) else tuple(criteria)
+    names = tuple(criteria) if isinstance(criteria, (list, tuple, set)) else (criteria,)
     unknown = [name for name in names if name not in CRITERIA]
     if unknown or not names:
         wrong = unknown[0] if unknown else names
@@ -640,7 +667,12 @@ def check_folds(
     X,  # (n,m) data, dense or CSR
     folds: Sequence[Hidden],  # entries that each hides
 ) -> None:
-    "Raise ValueError if a fold of dense data hides all of a row or a column."
+    "Raise ValueError if a fold hides nothing, or in dense data all of a row or a column."
+    if any(len(hidden.rows) == 0 for hidden in folds):
+        have = X.nnz if sp.issparse(X) else X.size
+        raise ValueError(
+            f"n_folds={len(folds)}, and the data has {have} entries to hide; give as many at most, 2 at least"
+        )
     for hidden in () if sp.issparse(X) else folds:  # sparse data has empty rows anyway
         for name, own, at in zip(("row", "column"), X.shape[::-1], hidden[:2]):
             gone = np.bincount(at) >= own
@@ -656,6 +688,19 @@ def check_no_texts(
     texts = hasattr(X, "texts") or isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], str)
     if texts:
         raise TypeError("X holds texts; for these there is TopicModel().select(docs, ks), which makes a matrix of them")
+
+# %% ../nbs/13_select.ipynb #faa8a006
+def read_matrix(
+    X,  # (n,m) data, dense or sparse, 0 or more
+):  # dense, or CSR with each place once
+    "Check the data."
+    kinds = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "input_name": "X"}
+    X = check_array(X, ensure_non_negative=True, **kinds)
+    if sp.issparse(X):
+        X = sp.csr_array(X, copy=True)
+        X.sum_duplicates()
+        X.eliminate_zeros()
+    return X
 
 # %% ../nbs/13_select.ipynb #91de6fdd
 def unit_seed(
@@ -702,6 +747,8 @@ def resumed(
     "Take over what was found before; raise ValueError if it was found otherwise."
     if before is None:
         return selection
+    if not isinstance(before, Selection):
+        raise TypeError(f"resume={before!r}; it must be what an earlier call returned, or None")
     for name in ("ks", *selection.settings):
         old, new = (s.ks if name == "ks" else s.settings[name] for s in (before, selection))
         if old != new:
@@ -767,10 +814,14 @@ def select_n_components(
     "Compare numbers of components."
     criteria = read_criteria(criteria)
     check_no_texts(X)
-    X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_non_negative=True)
-    X = sp.csr_array(X) if sp.issparse(X) else X
-    for name, value in (("n_init", n_init), ("n_folds", n_folds), ("n_samples", n_samples)):
+    X = read_matrix(X)
+    counts = {"n_init": n_init, "n_folds": n_folds, "n_samples": n_samples, "consensus_docs": consensus_docs}
+    for name, value in counts.items():
         check_number(name, value, 2, whole=True)
+    check_number("tol", tol, 0)
+    check_number("max_iter", max_iter, 0, whole=True)
+    random_state, weights = seed_of(random_state), read_row_weights(sample_weight, data_matrix(X, "cpu"))
+    weights = None if weights is None else weights.numpy()
     ks, beta = read_ranks(ks, X, criteria), beta_of(beta_loss)
     settings = {"shape": X.shape, "random_state": random_state, "beta": beta, "tol": tol, "max_iter": max_iter}
     settings |= {"n_folds": n_folds, "consensus_docs": consensus_docs}
@@ -778,5 +829,5 @@ def select_n_components(
     folds = hidden_entries(X, n_folds, random_state) if "held-out" in criteria else []
     check_folds(X, folds)
     todo = [unit for unit in units(criteria, n_init, n_folds, n_samples) if unit not in selection.done]
-    work = partial(measure_unit, X=X, selection=selection, folds=folds, row_weight=sample_weight, device=device)
+    work = partial(measure_unit, X=X, selection=selection, folds=folds, row_weight=weights, device=device)
     return carried_out(selection, todo, work, verbose)
