@@ -43,13 +43,13 @@ else:  # names for the documentation; these are imported where they are used
 
 # %% auto #0
 __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'complain', 'at_least_one', 'seed_number',
-           'number_or_auto', 'numbers_or_auto', 'at_least_two', 'check_device', 'count_or_share', 'strength_number',
-           'loss_name', 'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser',
-           'corpus_for', 'word_options', 'seed_options', 'model_options', 'format_topics', 'topics_rated',
-           'print_topics', 'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run',
-           'bring_in_step', 'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge',
-           'named_columns', 'on_terminal', 'Stages', 'fit_topics', 'run_in_words', 'run_topics', 'assigned',
-           'write_records', 'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'number_or_auto', 'numbers_or_auto', 'check_device', 'count_or_share', 'strength_number', 'loss_name',
+           'named_path', 'WordParser', 'add_corpus_options', 'add_model_options', 'command_parser', 'corpus_for',
+           'word_options', 'seed_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics',
+           'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step',
+           'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'named_columns',
+           'on_terminal', 'Stages', 'fit_topics', 'run_in_words', 'run_topics', 'assigned', 'write_records',
+           'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -80,10 +80,11 @@ def complain(
 # %% ../nbs/15_cli.ipynb #0fedcdf5
 def at_least_one(
     text: str,  # a word of the command
+    least: int = 1,  # the smallest that is allowed
 ) -> int:
-    "Read a whole number of 1 or more."
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    "Read a whole number of 1 or more, or of `least` or more."
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
     return int(text)
 
 # %% ../nbs/15_cli.ipynb #bc266ec2
@@ -115,15 +116,6 @@ def numbers_or_auto(
             f"{text!r} is one number, and there is nothing to compare it with; give two or more, as 4,8,12"
         )
     return found
-
-# %% ../nbs/15_cli.ipynb #abcc1fe8
-def at_least_two(
-    text: str,  # a word of the command
-) -> int:
-    "Read a whole number of 2 or more."
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 2 or more")
-    return int(text)
 
 # %% ../nbs/15_cli.ipynb #ee485d5d
 def check_device(
@@ -255,7 +247,7 @@ def command_parser() -> argparse.ArgumentParser:
         add_corpus_options(q)
         add_model_options(q)
     often = "fit N samples of the texts too, and mark topics that fewer than half of them have; 10 tell the sure from the rest"
-    p.add_argument("--stability", type=at_least_two, metavar="N", help=often)
+    p.add_argument("--stability", type=partial(at_least_one, least=2), metavar="N", help=often)
     asked = "ask for the topics of this file, a line each, such as 'space: nasa, orbit, -god'; a minus forbids"
     p.add_argument("--seed-words", type=named_path, metavar="FILE", help=asked)
     p.add_argument("--seed-strength", type=strength_number, metavar="X", help="how strongly, 0 or more, or inf (0.5)")
