@@ -823,7 +823,14 @@ def select_n_components(
     random_state, weights = seed_of(random_state), read_row_weights(sample_weight, data_matrix(X, "cpu"))
     weights = None if weights is None else weights.numpy()
     ks, beta = read_ranks(ks, X, criteria), beta_of(beta_loss)
-    settings = {"shape": X.shape, "random_state": random_state, "beta": beta, "tol": tol, "max_iter": max_iter}
+    settings = {
+        "shape": X.shape,
+        "total": float(X.sum()),
+        "random_state": random_state,
+        "beta": beta,
+        "tol": tol,
+        "max_iter": max_iter,
+    }
     settings |= {"n_folds": n_folds, "consensus_docs": consensus_docs}
     selection = resumed(Selection(ks, criteria, settings), resume)
     folds = hidden_entries(X, n_folds, random_state) if "held-out" in criteria else []
