@@ -13,7 +13,6 @@ import re
 import shutil
 import sys
 import textwrap
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,6 +30,7 @@ from .language import find_language
 from .measures import main_topic
 from .plot import plot_by_class, plot_map, plot_over_time, plot_similarity, plot_top_words, style
 from .report import report_html
+from .stages import Stages, stage
 from .tables import read_view
 from .view import TopicView, topic_marks
 
@@ -48,8 +48,8 @@ __all__ = ['LOSSES', 'MODEL', 'PICTURES', 'OUTPUTS', 'visible', 'json_line', 'co
            'word_options', 'seed_options', 'model_options', 'format_topics', 'topics_rated', 'print_topics',
            'safe_cell', 'write_csv', 'picture', 'drawings', 'attempt', 'say_recovered', 'write_run', 'bring_in_step',
            'model_places', 'open_model', 'refuse_same', 'check_out', 'need_stdout', 'judge', 'named_columns',
-           'on_terminal', 'Stages', 'fit_topics', 'run_in_words', 'run_topics', 'assigned', 'write_records',
-           'run_assign', 'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
+           'on_terminal', 'fit_topics', 'run_in_words', 'run_topics', 'assigned', 'write_records', 'run_assign',
+           'run_select', 'run_show', 'run_report', 'drop_stdout', 'main']
 
 # %% ../nbs/15_cli.ipynb #bb970791
 _STEERING = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -605,29 +605,6 @@ def on_terminal() -> bool:
     "Return whether somebody watches standard error."
     return sys.stderr is not None and sys.stderr.isatty()
 
-# %% ../nbs/15_cli.ipynb #4518ffcd
-class Stages:
-    "Says what is being done, and at the end how long each stage took."
-
-    def __init__(
-        self,
-        shown: bool = True,  # on standard error
-    ):
-        self.shown, self.taken, self.name, self.began = shown, {}, None, 0.0
-
-    def __call__(
-        self,
-        name: str | None,  # of the stage that begins; None ends the last one
-    ) -> None:
-        "Begin a stage."
-        now = time.perf_counter()
-        if self.name is not None:
-            self.taken[self.name] = now - self.began
-        self.name, self.began = name, now
-        if self.shown:
-            words = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.taken.items())
-            print(f"time: {words}" if name is None else f"{name} ...", file=sys.stderr)
-
 # %% ../nbs/15_cli.ipynb #02ebc932
 def fit_topics(
     args: argparse.Namespace,  # of `nmf_nb topics`
@@ -673,14 +650,13 @@ def run_topics(
         need_stdout("write the files without --json")
     check_out(args.out, args.corpus)
     bring_in_step(args.out)
-    options, stages = model_options(args) | seed_options(args), Stages(on_terminal() and not args.json)
-    stages("reading")
-    corpus = named_columns(corpus_for(args), args.time_column, args.class_column, args.id_column)
-    stages("topics")
-    tm, stopped = fit_topics(args, corpus, options)
-    stages("files")
-    written = write_run(tm, args.out, args.safe_csv, args.title)
-    stages(None)
+    options = model_options(args) | seed_options(args)
+    with Stages(on_terminal() and not args.json):
+        stage("reading")
+        corpus = named_columns(corpus_for(args), args.time_column, args.class_column, args.id_column)
+        tm, stopped = fit_topics(args, corpus, options)
+        stage("files")
+        written = write_run(tm, args.out, args.safe_csv, args.title)
     if not args.json:
         print(run_in_words(tm, corpus))
     print_topics(tm, args.json, corpus=corpus.name, files=[str(args.out / name) for name in written])

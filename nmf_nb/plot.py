@@ -111,9 +111,16 @@ def _plain(text, most: int = 30) -> str:
     return (text if len(text) <= most else text[: most - 1].rstrip(" ,") + "…").replace("$", r"\$")
 
 
+def _unstable(tm: TopicView) -> list[str]:
+    "What is said of topics that less than half of the fits to samples have."
+    back = getattr(tm, "came_back_", None)
+    return ["" if back is None or back[j] >= 0.5 else " (unstable)" for j in range(len(tm.topics_))]
+
+
 def _names(tm: TopicView, chosen: list[int], most: int = 30) -> list[str]:
     "Number and label of topics."
-    return [f"{j + 1} {_plain(tm.topics_['label'].iloc[j], most)}" for j in chosen]
+    marks, labels = _unstable(tm), tm.topics_["label"]
+    return [f"{j + 1} {_plain(labels.iloc[j], most - len(marks[j]))}{marks[j]}" for j in chosen]
 
 # %% ../nbs/11_plot.ipynb #48edebc9
 def _axes(ax, height: float):
@@ -409,7 +416,8 @@ def to_plotly(
     "Draw the map of `plot_map` with plotly: pointing at a circle shows the topic's words."
     go = _extra("plotly.graph_objects")
     xy, explained = topic_map(tm.topic_words_)
-    facts = zip(tm.topics_["label"], tm.topics_["share"], tm.topics_["n_docs"], tm.topics_["words"])
+    labels = [f"{label}{mark}" for label, mark in zip(tm.topics_["label"], _unstable(tm))]
+    facts = zip(labels, tm.topics_["share"], tm.topics_["n_docs"], tm.topics_["words"])
     told = [f"<b>{escape(label)}</b><br>{s:.1%}, {n:,} documents<br>{escape(words)}" for label, s, n, words in facts]
     share = tm.topics_["share"].to_numpy()
     marker = {"size": share, "sizemode": "area", "sizeref": max(share.max(), 1e-12) / 1800, "color": "#56B4E9"}

@@ -5,7 +5,7 @@
 # %% ../nbs/13_select.ipynb #a8ff0ec9
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +28,7 @@ from .mu import mu_exponent
 from .nmf import SOLVERS, auto_solver, non_negative_factorization
 from .problem import Problem, make_problem, objective
 from .state import State, members
+from .texts import text_matrix
 from .train import fit, warn_user
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ __all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hid
            'consensus_above_chance', 'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart',
            'restart_of', 'within_one_error', 'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best',
            'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection', 'selection_text', 'choice_in_words',
-           'read_ranks', 'read_criteria', 'check_folds', 'check_no_texts', 'read_matrix', 'unit_seed', 'measure_unit',
-           'resumed', 'carried_out', 'select_n_components']
+           'read_ranks', 'read_criteria', 'check_folds', 'holds_texts', 'read_matrix', 'data_and_weights', 'unit_seed',
+           'measure_unit', 'resumed', 'carried_out', 'select_n_components']
 
 # %% ../nbs/13_select.ipynb #a7f88a41
 class Member(NamedTuple):
@@ -681,13 +682,13 @@ def check_folds(
                 raise ValueError(f"{text}; give n_folds={len(folds) + 3} or more, or leave out 'held-out'")
 
 # %% ../nbs/13_select.ipynb #1846de75
-def check_no_texts(
-    X,  # data
-) -> None:
-    "Raise TypeError if texts are given in place of a matrix."
-    texts = hasattr(X, "texts") or isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], str)
-    if texts:
-        raise TypeError("X holds texts; for these there is TopicModel().select(docs, ks), which makes a matrix of them")
+def holds_texts(
+    X,  # data: a matrix, or texts
+) -> bool:
+    "Say whether texts are given in place of a matrix."
+    if sp.issparse(X) or getattr(X, "ndim", 1) != 1 or not isinstance(X, Iterable) and not hasattr(X, "texts"):
+        return False
+    return hasattr(X, "texts") or isinstance(X, (str, Iterator)) or isinstance(next(iter(X), None), str)
 
 # %% ../nbs/13_select.ipynb #faa8a006
 def read_matrix(
@@ -701,6 +702,17 @@ def read_matrix(
         X.sum_duplicates()
         X.eliminate_zeros()
     return X
+
+# %% ../nbs/13_select.ipynb #980874f6
+def data_and_weights(
+    X,  # (n,m) data, dense or sparse, 0 or more; or n texts
+    sample_weight: np.ndarray | None = None,  # (n,) how often each row counts
+) -> tuple:  # data, dense or CSR, and the weights
+    "Check the data, and make a matrix of texts."
+    if not holds_texts(X):
+        return read_matrix(X), sample_weight
+    found = text_matrix(X, near_duplicates=0.5 if sample_weight is None else None)
+    return read_matrix(found.X), found.weights if sample_weight is None else sample_weight
 
 # %% ../nbs/13_select.ipynb #91de6fdd
 def unit_seed(
@@ -794,7 +806,7 @@ DEFAULTS = ("held-out", "stability", "consensus")
 
 
 def select_n_components(
-    X,  # (n,m) data, dense or sparse, 0 or more
+    X,  # (n,m) data, dense or sparse, 0 or more; or n texts: a list, a Series, a generator, a `Corpus`
     ks,  # two or more numbers of components
     *,
     criteria: str | Sequence[str] = DEFAULTS,  # of `CRITERIA`
@@ -813,8 +825,7 @@ def select_n_components(
 ) -> Selection:
     "Compare numbers of components."
     criteria = read_criteria(criteria)
-    check_no_texts(X)
-    X = read_matrix(X)
+    X, sample_weight = data_and_weights(X, sample_weight)
     counts = {"n_init": n_init, "n_folds": n_folds, "n_samples": n_samples, "consensus_docs": consensus_docs}
     for name, value in counts.items():
         check_number(name, value, 2, whole=True)
@@ -830,6 +841,7 @@ def select_n_components(
         "beta": beta,
         "tol": tol,
         "max_iter": max_iter,
+        "weight": None if weights is None else float(weights.sum()),
     }
     settings |= {"n_folds": n_folds, "consensus_docs": consensus_docs}
     selection = resumed(Selection(ks, criteria, settings), resume)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from .measures import average_jaccard, main_topic, normalise, rows_to_one, share_order, top_indices
 from .measures import without_traces
 from .nmf import NMF, non_negative_factorization
+from .stages import stage
 from .train import warn_user
 from .view import TopicView, document_rows, topic_index
 
@@ -99,6 +100,7 @@ def fit_samples(
         raise ValueError(f"{len(weights):,} weights for {n:,} documents; there must be as many of each")
     X, rng = X.tocsr() if issparse(X) else np.asarray(X), np.random.default_rng(random_state)
     weights = None if weights is None else np.asarray(weights)
+    stage("stability")
     for _ in tqdm(range(runs), desc="stability", unit="run", disable=not progress, leave=False):
         rows, seed = draw_sample(n, share, rng), int(rng.integers(2**31))
         W, H = whole_fit(fit, X[rows], None if weights is None else weights[rows], seed)

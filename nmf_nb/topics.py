@@ -18,22 +18,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from .base import Factorisation, pack_value, seed_of
-from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
+from .corpus import whole_letters
 from .divergence import beta_of
-from .duplicates import near_duplicates
 from .files import checking, read_tensors, write_tensors
 from .guided import Guide, fit_guided, guide_text, read_guide
-from .language import SCRIPTS, SpacedWords, find_language, guess_language, languages, need_segmenter
-from .language import segmenter_of, unspaced_script
 from .measures import label, normalise, share_order
 from .nmf import NMF, auto_solver, non_negative_factorization
 from .report import report
 from .select import DEFAULTS, Selection, choice_in_words, select_n_components
 from .stable import Stability, compare_runs, fit_samples
+from .stages import Stages, stage
 from .tables import TOPIC_FORMAT, table_parts
+from .texts import WORDS, TextMatrix, read_texts, text_matrix, text_weights
 from .topic_files import PARAMETERS, params_of_parts, plain_words, topic_model_of_parts, topic_model_parts
-from .train import warn_user
-from .view import Explanation, TopicView, check_pattern, distinct, document_table, explain, explained
+from .view import Explanation, TopicView, distinct, document_table, explain, explained
 from .view import export_table, find_docs, find_topics, flags, representative_docs, text_parser, topic_index
 from .view import topics_by, topics_html, topics_text, unexplained, view, words_by
 
@@ -43,29 +41,9 @@ else:  # names for the documentation; these libraries are imported where they ar
     DataFrame = "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'numbered', 'read_meta', 'read_stop_words', 'unspaced_language', 'stop_words_for',
-           'word_cutter', 'vectorise', 'text_weights', 'check_topics', 'topic_numbers', 'fit_in_order', 'how_made',
-           'weigh', 'approximates', 'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged',
-           'given_labels', 'kept_labels', 'start_from_squares', 'prepare_start', 'asked_topics', 'fit_from_anywhere',
-           'TopicModel']
-
-# %% ../nbs/14_topics.ipynb #4c847667
-def read_texts(
-    docs,  # strings: a list, a Series, a generator; or a `Corpus`
-) -> list[str]:  # of valid characters
-    "Check documents and return their texts."
-    docs = getattr(docs, "texts", docs)
-    no_list = isinstance(docs, (str, bytes, dict, set, frozenset)) or not hasattr(docs, "__iter__")
-    if no_list or hasattr(docs, "columns") or getattr(docs, "ndim", 1) != 1:
-        raise TypeError(
-            f"docs is a {type(docs).__name__}; it must be a list of strings, one for each document, a column of a table, "
-            "a generator, or a Corpus; a single text goes in a list"
-        )
-    texts = list(docs)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"docs[{i}] is {text!r}, not a string (counted from 0); leave it out, or give its text")
-    return whole_letters(texts)
+__all__ = ['numbered', 'read_meta', 'check_topics', 'topic_numbers', 'fit_in_order', 'how_made', 'weigh', 'approximates',
+           'relabelled', 'topics_to_rename', 'topics_to_join', 'check_own', 'merged', 'given_labels', 'kept_labels',
+           'start_from_squares', 'prepare_start', 'asked_topics', 'fit_from_anywhere', 'TopicModel']
 
 # %% ../nbs/14_topics.ipynb #46038fc1
 def numbered(
@@ -98,145 +76,6 @@ def read_meta(
         raise ValueError(f"meta has {len(meta):,} rows for {n:,} documents; there must be as many of each")
     table_parts(meta, "meta")
     return meta.reset_index(drop=True)
-
-# %% ../nbs/14_topics.ipynb #99c1382d
-def read_stop_words(
-    stop_words,  # the name or code of a language, a list of words, or None
-) -> str | list[str] | None:  # as scikit-learn takes them
-    "Check stop words."
-    if stop_words is None:
-        return None
-    if isinstance(stop_words, str):
-        language = find_language(stop_words)
-        return "english" if language.code == "en" else sorted(language.words)
-    if isinstance(stop_words, bytes) or not hasattr(stop_words, "__iter__"):
-        raise ValueError(
-            f"stop_words={stop_words!r}; it must be the name of a language, a list of words, or None for no stop words"
-        )
-    words = sorted(stop_words) if isinstance(stop_words, (set, frozenset)) else list(stop_words)
-    wrong = [word for word in words if not isinstance(word, str)]
-    if wrong:
-        raise ValueError(f"stop_words holds {wrong[0]!r}; all of them must be strings")
-    if "english" in words and "the" not in words:
-        raise ValueError(
-            "stop_words holds 'english', which in a list is one word and not the English list; for that list and words "
-            "of your own give [*sklearn.feature_extraction.text.ENGLISH_STOP_WORDS, ...]"
-        )
-    return words
-
-# %% ../nbs/14_topics.ipynb #75e557f5
-def unspaced_language(
-    texts: list[str],  # n documents
-    language: str = "auto",  # "auto", a name or a code
-) -> str | None:  # of `SCRIPTS`
-    "Name the language, if it is one that is written without spaces between words."
-    if not isinstance(language, str):
-        raise ValueError(f"language={language!r}; it must be 'auto', or the name or code of a language")
-    named = None if language == "auto" else find_language(language).names[0]
-    return named if named in SCRIPTS else unspaced_script(texts)
-
-# %% ../nbs/14_topics.ipynb #c0e0b6dd
-def stop_words_for(
-    texts: list[str],  # n documents
-    stop_words="auto",  # "auto", or what `read_stop_words` takes
-    language: str = "auto",  # "auto", a name or a code
-    script: str | None = None,  # what `unspaced_language` says
-) -> tuple[str | list[str] | None, str]:  # as scikit-learn takes them, and what is said of the language
-    "Choose the words to leave out."
-    named = None if language == "auto" else find_language(language)
-    if not isinstance(stop_words, str) or stop_words != "auto":
-        words = read_stop_words(stop_words)
-        return words, "no stop words" if words is None else "stop words as given"
-    if named:
-        return read_stop_words(named.code), f"{named.names[0]}, as given"
-    if script:
-        listed = script in {language.names[0] for language in languages().values()}
-        return read_stop_words(script) if listed else None, f"{script}, for its letters"
-    guess = guess_language(texts)
-    name, share = guess.language.names[0], f"{guess.share:.0%} of the words are in its list"
-    if guess.sure:
-        return read_stop_words(guess.language.code), f"{name}, for {share}"
-    if guess.few:
-        return "english", "English, for want of words to tell"
-    warn_user(
-        f"the language of the texts is not clear: the best guess is {name}, for {share}; no stop words are left out; "
-        "name it, as language='german' (--language german in the command), or give stop words of your own"
-    )
-    return None, f"not clear ({name}: {share})"
-
-# %% ../nbs/14_topics.ipynb #3d6bb9eb
-def word_cutter(
-    segmenter: str | None,  # the user's choice, of `SEGMENTERS`; None: that of the language
-    script: str | None,  # the language, of `SCRIPTS`; None: another
-    token_pattern: str = "words",  # or "letters", or a regular expression
-) -> SpacedWords:
-    "Choose what cuts texts into words; raise a CorpusError if it is not installed."
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    need_segmenter(segmenter or segmenter_of(script), None if segmenter else script)
-    pattern = PATTERNS.get(token_pattern, token_pattern)
-    check_pattern(CountVectorizer(token_pattern=pattern))
-    return SpacedWords(segmenter or segmenter_of(script), pattern)
-
-# %% ../nbs/14_topics.ipynb #61ce7194
-WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
-WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "token_pattern": "words", "idf_power": 2.0}
-
-
-def vectorise(
-    texts: list[str],  # n documents
-    vectorizer=None,  # of scikit-learn, in place of the choices; a copy of it is fitted
-    **choices,  # any of `WORDS`, which holds their defaults
-) -> tuple:  # (n,m) sparse data, 0 or more, the fitted vectoriser, and what is said of the language
-    "Turn texts into a matrix."
-    chosen = WORDS | choices
-    if vectorizer is None:
-        language, tokenizer = chosen.pop("language"), chosen["tokenizer"]
-        script = None if callable(tokenizer) else unspaced_language(texts, language)
-        chosen["stop_words"], said = stop_words_for(texts, chosen["stop_words"], language, script)
-        if script or isinstance(tokenizer, str):
-            chosen["tokenizer"] = word_cutter(tokenizer, script, chosen["token_pattern"])
-            said += f"; {chosen['tokenizer'].segmenter} sets the spaces between words"
-        given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}
-        return *tfidf(texts, **given), said
-    changed = [name for name, value in chosen.items() if value != WORDS[name]]
-    if changed:
-        raise ValueError(f"{', '.join(changed)} given beside a vectorizer; set them on the vectorizer")
-    if isinstance(vectorizer, type) or not hasattr(vectorizer, "get_feature_names_out"):
-        raise TypeError(
-            f"vectorizer is {vectorizer!r}; it must be an object that knows its words, such as CountVectorizer()"
-        )
-    if getattr(vectorizer, "input", "content") != "content":
-        raise ValueError(f"vectorizer.input={vectorizer.input!r}; texts are given, so it must be 'content'")
-    vectorizer = clone(vectorizer)
-    check_pattern(vectorizer)
-    try:
-        return csr_matrix(vectorizer.fit_transform(texts)), vectorizer, "left to the vectorizer"
-    except ValueError as error:
-        if not finds_no_words(error):
-            raise
-        raise CorpusError(
-            f"the vectorizer finds no words in {len(texts):,} texts ({error}); loosen its limits"
-        ) from None
-
-# %% ../nbs/14_topics.ipynb #f222e0aa
-def text_weights(
-    X,  # (n,m) sparse data of documents
-    least: float | None,  # cosine from which two are near-duplicates, above 0 and up to 1; None seeks none
-    vectorizer=None,  # of the user, or None
-) -> tuple[np.ndarray | None, str]:  # (n,) above 0 and up to 1, or None where all count once, and what is said of them
-    "Weigh documents so that a group of near-duplicates counts about once."
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    if least is None:
-        return None, "not sought"
-    if vectorizer is not None and not getattr(vectorizer, "use_idf", False):
-        X = TfidfTransformer(sublinear_tf=X.data.min(initial=1) >= 1).fit_transform(X)
-    counts = near_duplicates(X, least)
-    some = int((counts > 1).sum())
-    if not some:
-        return None, f"no texts at a cosine of {least:g} or more"
-    return 1 / counts, f"{some:,} texts have some, at a cosine of {least:g} or more; a group counts about once"
 
 # %% ../nbs/14_topics.ipynb #fa78a351
 def check_topics(
@@ -288,6 +127,7 @@ def how_made(
     language: str,  # what is said of it
     copies: str,  # what is said of near-duplicates
     asked: str = "",  # what is said of topics that are asked for
+    chosen: str | None = None,  # what is said of their number, if it was chosen
 ) -> dict[str, str]:  # name -> value
     "Say how topics were made."
     rest = "the objective came to rest" if model.n_iter_ < model.max_iter else "max_iter"
@@ -301,6 +141,7 @@ def how_made(
         "iterations": f"{model.n_iter_} on {model.device_}, until {rest}",
         "reconstruction error": f"{model.reconstruction_err_:.4f} ({model.beta_loss})",
         "made with": f"nmf_nb {__version__}",
+        **({"number of topics": chosen} if chosen else {}),
     }
 
 # %% ../nbs/14_topics.ipynb #ca70402d
@@ -468,6 +309,9 @@ def fit_from_anywhere(
     return fit
 
 # %% ../nbs/14_topics.ipynb #0ba83785
+_OF_THE_FIT = "beta_loss", "max_iter", "random_state", "device", "verbose"  # parameters that `NMF` has too
+
+
 def _held(name: str) -> property:
     "An attribute that the view holds."
 
@@ -613,10 +457,11 @@ class TopicModel(TransformerMixin, BaseEstimator):
         meta = getattr(docs, "meta", None) if meta is None else meta
         texts = read_texts(docs)
         meta = read_meta(meta, len(texts))
-        X, vectorizer, said = vectorise(texts, self.vectorizer, **{name: getattr(self, name) for name in WORDS})
-        k, compared, chosen = self._number(X)
-        options = {"n_init": self.n_init, "guide": asked_topics(self, vectorizer, k), "chosen": chosen}
-        held = self._fitted(X, vectorizer, texts, meta, k, said, **options)
+        with Stages(bool(self.verbose)):
+            data = self._read(texts)
+            k, compared, chosen = self._number(data)
+            options = {"n_init": self.n_init, "guide": asked_topics(self, data.vectorizer, k), "chosen": chosen}
+            held = self._fitted(data, meta, k, **options)
         self.selection_ = compared
         return self._hold(**held)
 
@@ -627,41 +472,44 @@ class TopicModel(TransformerMixin, BaseEstimator):
         **options,  # of `select_n_components`
     ) -> Selection:
         "Compare numbers of topics; the model stays as it is."
-        words = {name: getattr(self, name) for name in WORDS}
-        return self._compared(vectorise(read_texts(docs), self.vectorizer, **words)[0], ks, **options)
+        with Stages(bool(self.verbose)):
+            return self._compared(self._read(docs), ks, **options)
 
-    def _compared(self, X, ks="auto", **options) -> Selection:
-        "Compare numbers of topics of data."
-        weights, _ = text_weights(X, self.near_duplicates, self.vectorizer)
-        options = {"criteria": (*DEFAULTS, "words"), "sample_weight": weights, "verbose": self.verbose} | options
+    def _read(self, docs) -> TextMatrix:
+        "Make a matrix of texts, as the parameters say."
+        words = {name: getattr(self, name) for name in WORDS}
+        return text_matrix(docs, self.vectorizer, self.near_duplicates, **words)
+
+    def _compared(self, data: TextMatrix, ks="auto", **options) -> Selection:
+        "Compare numbers of topics."
+        stage("number of topics")
+        options = {"criteria": (*DEFAULTS, "words"), "sample_weight": data.weights, "verbose": self.verbose} | options
         options = {
             "random_state": seed_of(self.random_state),
             "beta_loss": self.beta_loss,
             "device": self.device,
         } | options
-        ks = topic_numbers(*X.shape) if isinstance(ks, str) and ks == "auto" else ks
-        return select_n_components(X, ks, **options)
+        ks = topic_numbers(*data.X.shape) if isinstance(ks, str) and ks == "auto" else ks
+        return select_n_components(data.X, ks, **options)
 
-    def _number(self, X) -> tuple:
+    def _number(self, data: TextMatrix) -> tuple:
         "The number of topics, what was compared for it, and why it was chosen; None for both if it was given."
         if not isinstance(self.n_topics, str) or self.n_topics != "auto":
-            return check_topics(self.n_topics, *X.shape), None, None
-        found = self._compared(X)
+            return check_topics(self.n_topics, *data.X.shape), None, None
+        found = self._compared(data)
         return found.choice, found, choice_in_words(found)
 
-    def _fitted(
-        self, X, vectorizer, texts, meta, k, said, start=None, labels=None, chosen=None, guide=None, **options
-    ) -> dict:
+    def _fitted(self, data: TextMatrix, meta, k, start=None, labels=None, chosen=None, guide=None, **options) -> dict:
         "Factorise data; return what is to be held."
-        names = "beta_loss", "max_iter", "random_state", "device", "verbose"
-        weights, copies = text_weights(X, self.near_duplicates, self.vectorizer)
-        model = NMF(k, solver=self._solver(), **{name: getattr(self, name) for name in names} | options)
+        texts, X, vectorizer, language, weights, copies = data
+        stage("topics")
+        model = NMF(k, solver=self._solver(), **{name: getattr(self, name) for name in _OF_THE_FIT} | options)
         start = prepare_start(model, X, self.init, weights) if start is None else start
         W, order = fit_in_order(model, X, guide, sample_weight=weights, **start)
+        stage("table")
         names, labels = vectorizer.get_feature_names_out(), guide.names if guide else labels or ()
         asked = guide_text(guide, names, model.components_[np.argsort(order)]) if guide else ""
-        made = how_made(model, len(texts), self.vectorizer, said, copies, asked)
-        made |= {"number of topics": chosen} if chosen else {}
+        made = how_made(model, len(texts), self.vectorizer, language, copies, asked, chosen)
         seen = view(W, model.components_, names, X, texts, meta, model.history_, made, vectorizer)
         new = {j: labels[i] for j, i in enumerate(order) if i < len(labels) and labels[i]}
         return {"view": relabelled(seen, new) if new else seen, "model": model, "X": X}
@@ -873,8 +721,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
         W, H = merged(self.doc_weights_ / np.where(s > 0, s, 1), self.components_, at)
         number = X.dtype if X.dtype.kind == "f" else float  # counts are whole numbers, weights are not
         options = {"start": {"W": W.astype(number), "H": H.astype(number)}, "init": "custom"}
-        options |= {"labels": kept_labels(given_labels(self), at), "said": self.made_.get("language", "")}
-        new = self._fitted(X, self.vectorizer_, self.docs_, self.meta_, len(H), **options)
+        options |= {"labels": kept_labels(given_labels(self), at)}
+        copies = text_weights(X, self.near_duplicates, self.vectorizer)
+        data = TextMatrix(self.docs_, X, self.vectorizer_, self.made_.get("language", ""), *copies)
+        new = self._fitted(data, self.meta_, len(H), **options)
         return self._hold(**new, before=(*now["before"], now))
 
     def stability(

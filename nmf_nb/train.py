@@ -26,13 +26,13 @@ from .files import read_tensors, write_tensors
 from .hals import Momentum
 from .linalg import DataMatrix, one_thread_if_forked
 from .divergence import kkt_residual
+from .stages import in_notebook
 from .state import State, members, stacked
 
 # %% auto #0
 __all__ = ['iterate', 'each_pass', 'states_by_pass', 'Look', 'measured', 'check_finite', 'small_gain', 'slow_pace', 'nearly_zero',
            'small_residual', 'enough', 'first_reason', 'Fit', 'of_members', 'Varied', 'Part', 'split', 'Run',
-           'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html',
-           'in_notebook', 'Progress']
+           'warn_user', 'warn_unless_converged', 'fit', 'tensors_of', 'save_fit', 'load_fit', 'curve_html', 'Progress']
 
 # %% ../nbs/06_train.ipynb #ca915726
 def iterate(
@@ -537,15 +537,6 @@ def curve_html(
     line = f'<polyline points="{" ".join(points)}" fill="none" stroke="#0072B2" stroke-width="1.5"/>'
     svg = f'<svg width="{width}" height="{height}" viewBox="-2 -2 {width + 4} {height + 4}">{line}</svg>'
     return f"step {history[-1].step}, objective {unit(np.min(history[-1].objective)):.4g} {svg}"
-
-# %% ../nbs/06_train.ipynb #bcae3e26
-def in_notebook() -> bool:  # False in a script or a terminal
-    "Return whether a Jupyter kernel, which shows HTML, runs this."
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return hasattr(get_ipython(), "kernel")
 
 # %% ../nbs/06_train.ipynb #64509dd5
 class Progress:
