@@ -24,6 +24,7 @@ import numpy as np
 
 from . import __version__
 from .corpus import Corpus, CorpusError, load_corpus, read_batches, read_lines
+from .forms import FORMERS
 from .files import hold_folder, inside, recover, write_together, write_whole
 from .groups import columns_of, tells_time
 from .language import find_language
@@ -221,6 +222,8 @@ def add_model_options(
     p.add_argument("--language", default="auto", help="whose function words are left out: a name or a code (guessed)")
     listed = "leave out the words of this file, one a line, instead; an empty file leaves nothing out"
     p.add_argument("--stop-words", type=named_path, metavar="FILE", help=listed)
+    forms = "join the forms of a word, by rules or by a dictionary (needs an extra)"
+    p.add_argument("--forms", choices=[former.what for former in FORMERS.values()], help=forms)
     p.add_argument("--no-numbers", action="store_true", help="leave out words with digits")
     p.add_argument("--ngrams", type=at_least_one, default=2, metavar="N", help="words in a row that make a term (2)")
     few = "leave out terms in fewer texts, a number or a share (0.01, at most 5)"
@@ -331,6 +334,7 @@ def model_options(
     "Return what the command says of the model."
     made = {"random_state": args.seed, "device": args.device, "beta_loss": args.loss}
     made |= {"ngram_range": (1, args.ngrams), "min_df": args.min_df, "max_df": args.max_df}
+    made |= {"tokenizer": next((name for name, former in FORMERS.items() if former.what == args.forms), None)}
     return made | {"token_pattern": "letters" if args.no_numbers else "words"} | word_options(args)
 
 # %% ../nbs/15_cli.ipynb #cb4bc16e

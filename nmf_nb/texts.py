@@ -13,15 +13,16 @@ from sklearn.base import clone
 
 from .corpus import PATTERNS, CorpusError, finds_no_words, tfidf, whole_letters
 from .duplicates import near_duplicates
-from .language import SCRIPTS, SpacedWords, find_language, guess_language, languages, need_segmenter
+from .forms import FORMERS, WordForms, join_forms, without_forms
+from .language import SCRIPTS, SEGMENTERS, SpacedWords, find_language, guess_language, languages, need_segmenter
 from .language import segmenter_of, unspaced_script
 from .stages import stage
 from .train import warn_user
 from .view import check_pattern
 
 # %% auto #0
-__all__ = ['WORDS', 'read_texts', 'read_stop_words', 'unspaced_language', 'stop_words_for', 'word_cutter', 'vectorise',
-           'text_weights', 'TextMatrix', 'text_matrix']
+__all__ = ['WORDS', 'read_texts', 'read_stop_words', 'unspaced_language', 'stop_words_for', 'word_cutter', 'forms_of',
+           'check_tokenizer', 'vectorise', 'text_weights', 'TextMatrix', 'text_matrix']
 
 # %% ../nbs/12b_texts.ipynb #4c847667
 def read_texts(
@@ -120,6 +121,40 @@ def word_cutter(
     check_pattern(CountVectorizer(token_pattern=pattern))
     return SpacedWords(segmenter or segmenter_of(script), pattern)
 
+# %% ../nbs/12b_texts.ipynb #0f6f829f
+def forms_of(
+    texts: list[str],  # n documents
+    package: str,  # of `FORMERS`
+    language: str = "auto",  # "auto", a name or a code
+    token_pattern: str = "words",  # or "letters", or a regular expression
+) -> WordForms:
+    "Choose what joins the forms of words; raise a CorpusError if it cannot."
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    guess = guess_language(texts)
+    if language == "auto" and not guess.sure and not guess.few:
+        name = guess.language.names[0]
+        raise CorpusError(
+            f"the language of the texts is not clear: the best guess is {name}, for {guess.share:.0%} of the words; "
+            f"{package} needs it, so name it, as language='german' (--language german in the command)"
+        )
+    guessed = "en" if guess.few else guess.language.code
+    pattern = PATTERNS.get(token_pattern, token_pattern)
+    check_pattern(CountVectorizer(token_pattern=pattern))
+    return join_forms(texts, package, guessed if language == "auto" else find_language(language).code, pattern)
+
+# %% ../nbs/12b_texts.ipynb #d95f822a
+def check_tokenizer(
+    tokenizer,  # of the user
+):  # as it is
+    "Check what takes texts apart."
+    known = (*SEGMENTERS, *FORMERS)
+    if isinstance(tokenizer, str) and tokenizer in known or tokenizer is None or callable(tokenizer):
+        return tokenizer
+    raise ValueError(
+        f"tokenizer={tokenizer!r}; it must be one of {', '.join(known)}, a function from a text to its words, or None"
+    )
+
 # %% ../nbs/12b_texts.ipynb #61ce7194
 WORDS = {"language": "auto", "stop_words": "auto", "tokenizer": None}
 WORDS |= {"ngram_range": (1, 2), "min_df": "auto", "max_df": "auto", "token_pattern": "words", "idf_power": 2.0}
@@ -133,10 +168,14 @@ def vectorise(
     "Turn texts into a matrix."
     chosen = WORDS | choices
     if vectorizer is None:
-        language, tokenizer = chosen.pop("language"), chosen["tokenizer"]
+        language, tokenizer = chosen.pop("language"), check_tokenizer(chosen["tokenizer"])
         script = None if callable(tokenizer) else unspaced_language(texts, language)
         chosen["stop_words"], said = stop_words_for(texts, chosen["stop_words"], language, script)
-        if script or isinstance(tokenizer, str):
+        if tokenizer in FORMERS:
+            words = chosen["tokenizer"] = forms_of(texts, tokenizer, script or language, chosen["token_pattern"])
+            chosen["stop_words"] = without_forms(chosen["stop_words"], words)
+            said += f"; {tokenizer} joins the forms of a word"
+        elif script or isinstance(tokenizer, str):
             chosen["tokenizer"] = word_cutter(tokenizer, script, chosen["token_pattern"])
             said += f"; {chosen['tokenizer'].segmenter} sets the spaces between words"
         given = {name: value for name, value in chosen.items() if not isinstance(value, str) or value != "auto"}

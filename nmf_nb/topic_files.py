@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .base import FILE_RULES, model_from_parts, model_parts, to_tensor, unpack_value
 from .files import Rule, check_fields, one_of, optional, real_number, string, whole_number
+from .forms import FORMERS, WordForms
 from .language import SEGMENTERS, SpacedWords
 from .minibatch import MiniBatchNMF
 from .nmf import NMF, SOLVERS
@@ -33,7 +34,7 @@ def vectorizer_parts(
     "Take a vectoriser apart."
     kind, params = type(vectorizer), vectorizer.get_params() if hasattr(vectorizer, "get_params") else {}
     known = kind.__name__ in ("TfidfVectorizer", "CountVectorizer") and kind.__module__.startswith("sklearn.")
-    if isinstance(params.get("tokenizer"), SpacedWords):
+    if isinstance(params.get("tokenizer"), (SpacedWords, WordForms)):
         params["tokenizer"] = asdict(params["tokenizer"])
     if not known or any(map(_is_code, params.values())):
         return None
@@ -59,7 +60,11 @@ _PARAMS = {
     "strip_accents": one_of(None, "ascii", "unicode"),
     "lowercase": _YES,
     "preprocessor": one_of(None),
-    "tokenizer": (one_of(None), {"segmenter": one_of(*SEGMENTERS), "pattern": string(10**6)}),
+    "tokenizer": (
+        one_of(None),
+        {"segmenter": one_of(*SEGMENTERS), "pattern": string(10**6)},
+        {"package": one_of(*FORMERS), "language": string(100), "pattern": string(10**6), "shown": list_of(str)},
+    ),
     "stop_words": (one_of(None, "english"), list_of(str)),
     "token_pattern": (one_of(None), string(10**6)),
     "ngram_range": [whole_number(0, 10**9)],
@@ -72,6 +77,11 @@ _PARAMS = {
     "dtype": one_of(*NUMBERS),
 }
 _TFIDF = {"norm": one_of(None, "l1", "l2"), "use_idf": _YES, "smooth_idf": _YES, "sublinear_tf": _YES}
+
+
+def _words_found(parts: dict) -> SpacedWords | WordForms:
+    "What takes texts apart."
+    return SpacedWords(**parts) if "segmenter" in parts else WordForms(**parts | {"shown": tuple(parts["shown"])})
 
 
 def vectorizer_of_parts(
@@ -98,7 +108,7 @@ def vectorizer_of_parts(
         )
     if params["tokenizer"]:
         check_pattern(CountVectorizer(token_pattern=params["tokenizer"]["pattern"]))
-        params["tokenizer"] = SpacedWords(**params["tokenizer"])
+        params["tokenizer"] = _words_found(params["tokenizer"])
     elif params.get("token_pattern", "") is None and params.get("analyzer", "word") == "word":
         raise ValueError("the vectorizer's parameters['token_pattern'] is None; words need a string")
     params["dtype"] = np.dtype(params.get("dtype", "float64")).type
@@ -139,7 +149,7 @@ PARAMETERS = {
     "min_df": (_AUTO, real_number(0, 10**9)),
     "max_df": (_AUTO, real_number(0, 10**9)),
     "language": optional(string(100)),
-    "tokenizer": optional(one_of(None, *SEGMENTERS)),
+    "tokenizer": optional(one_of(None, *SEGMENTERS, *FORMERS)),
     "token_pattern": optional(string(10**6)),
     "idf_power": optional(real_number(0, 10**9)),
     "near_duplicates": optional(

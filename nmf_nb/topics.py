@@ -344,7 +344,8 @@ class TopicModel(TransformerMixin, BaseEstimator):
         What a word is: two letters or digits and more, letters alone, or what the expression finds.
     tokenizer : callable, str or None
         Text to list of words, in place of the pattern; or the name of a segmenter ("rjieba", "icu4py"), which sets spaces
-        between the words of a script that has none; None takes one where the language needs it.
+        between the words of a script that has none, or of what joins the forms of words ("snowballstemmer" by stems,
+        "simplemma" by lemmas); None takes a segmenter where the language needs it, and joins no forms.
     idf_power : float
         To which power the weight of rare words is raised, 0 or more; 1 is plain TF-IDF.
     near_duplicates : float or None

@@ -286,9 +286,10 @@ def check_pattern(
 def _tokens(text: str, vectorizer) -> tuple[list[str], list]:
     "The tokens of a text and their places."
     made = changed_text(text, vectorizer.build_preprocessor())
-    if made and vectorizer.tokenizer is None:
-        pattern = re.compile(vectorizer.token_pattern)
-        found = [(m[pattern.groups] or "", m.span(pattern.groups)) for m in pattern.finditer(made[0])]
+    form = getattr(vectorizer.tokenizer, "form", None)  # of `WordForms`, which finds words by a pattern too
+    if made and (form or vectorizer.tokenizer is None):
+        pattern = re.compile(vectorizer.tokenizer.pattern if form else vectorizer.token_pattern)
+        found = [((form or str)(m[pattern.groups] or ""), m.span(pattern.groups)) for m in pattern.finditer(made[0])]
         return [token for token, _ in found], [(made[1][a], _end(made[1], b)) for _, (a, b) in found]
     tokens = vectorizer.build_tokenizer()(vectorizer.build_preprocessor()(text))
     whole, at = made or changed_text(text, str.lower) or (text, range(len(text) + 1))
