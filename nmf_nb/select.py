@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .base import check_number, named_start, read_row_weights, seed_of
 from .divergence import beta_divergence, beta_of, entry_divergence, pull_push_H
-from .linalg import DataMatrix, data_matrix
+from .linalg import DataMatrix, DenseMatrix, SparseMatrix, data_matrix, pick_device
 from .measures import coherence, main_topic, normalise, stability, top_indices, topic_diversity, topic_exclusivity
 from .measures import without_traces
 from .merge import MergedMatrix
@@ -38,14 +38,15 @@ else:  # names for the documentation; these libraries are imported where they ar
     Axes, DataFrame = "matplotlib.Axes", "pandas.DataFrame"
 
 # %% auto #0
-__all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'fit_members', 'Hidden', 'is_constant', 'places_stored',
-           'draw_zeros', 'hidden_entries', 'held_out_errors', 'entries_divergence', 'quarters', 'held_out_block',
-           'first_columns', 'sample_columns', 'consensus_matrix', 'dispersion', 'cophenetic_correlation',
-           'consensus_above_chance', 'ard_step', 'noise_variance', 'relevant_components', 'units', 'Restart',
-           'restart_of', 'within_one_error', 'shows_structure', 'unit_scores', 'of_kind', 'score_table', 'first_best',
-           'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection', 'selection_text', 'choice_in_words',
-           'read_ranks', 'read_criteria', 'check_folds', 'holds_texts', 'read_matrix', 'data_and_weights', 'unit_seed',
-           'measure_unit', 'resumed', 'carried_out', 'select_n_components']
+__all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'seen_by', 'fit_members', 'Hidden', 'is_constant', 'places_stored',
+           'draw_zeros', 'hidden_entries', 'error_at', 'entries_divergence', 'data_of_folds', 'held_out_errors',
+           'quarters', 'held_out_block', 'first_columns', 'sample_columns', 'consensus_matrix', 'dispersion',
+           'cophenetic_correlation', 'consensus_above_chance', 'ard_step', 'noise_variance', 'relevant_components',
+           'units', 'grouped', 'Restart', 'restart_of', 'within_one_error', 'shows_structure', 'unit_scores', 'of_kind',
+           'score_table', 'first_best', 'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection',
+           'selection_text', 'choice_in_words', 'read_ranks', 'read_criteria', 'check_folds', 'holds_texts',
+           'read_matrix', 'data_and_weights', 'unit_seed', 'measure_units', 'resumed', 'carried_out',
+           'select_n_components']
 
 # %% ../nbs/13_select.ipynb #a7f88a41
 class Member(NamedTuple):
@@ -62,10 +63,19 @@ def member_start(
     seed: int,  # of the start
     init: str | None = None,  # as in `NMF`, but "custom"
 ) -> State:  # W (n,k), H (k,m'), as the loop sees it
-    "Return the start of one member."
+    "Return the start of one member, made of the data that the problem has."
     V, length = problem.plain.by_length() if isinstance(problem.plain, MergedMatrix) else (problem.plain, 1.0)
     W, H = named_start(V, k, init, 1, seed, problem.u, min(V.shape))[:2]
     return State(problem.rooted(W[0]), H[0] / length)
+
+# %% ../nbs/13_select.ipynb #528fbaea
+def seen_by(
+    problem: Problem,  # of all members
+    j: int,  # which member
+) -> Problem:  # `problem` itself where all see the same data
+    "Return the problem as one member sees it, with its own gaps."
+    plain = problem.plain.members(j)
+    return problem if plain is problem.plain else problem._replace(V=problem.V.members(j), plain=plain)
 
 # %% ../nbs/13_select.ipynb #b2b4e873
 def fit_members(
@@ -82,9 +92,9 @@ def fit_members(
     u = None if row_weight is None else torch.as_tensor(row_weight, dtype=torch.float64).to(V.device)
     solver = SOLVERS[auto_solver(beta, V.device.type)]
     problem = make_problem(V, beta, u=u, merge=True, k=max(ks))
-    starts = [member_start(problem, k, seed, init) for k, seed in zip(ks, seeds)]
+    starts = [member_start(seen_by(problem, j), k, seed, init) for j, (k, seed) in enumerate(zip(ks, seeds))]
     starts = starts if solver.begin is None else [solver.begin(start) for start in starts]
-    options = {"root": solver.root, "objective": lambda V, W, H: objective(problem, W, H), "warn": False}
+    options = {"root": solver.root, "objective": lambda V, W, H: objective(problem._replace(V=V), W, H), "warn": False}
     result = fit(solver.make(problem), problem.V, starts, max_iter, tol, **options)
     if result.reason == "interrupt":
         raise KeyboardInterrupt
@@ -153,31 +163,28 @@ def hidden_entries(
     return found
 
 # %% ../nbs/13_select.ipynb #88ac3ff7
-def held_out_errors(
+def error_at(
     X,  # (n,m) data, dense or CSR, 0 or more
-    ks: Sequence[int],  # components
     hidden: Hidden,  # entries of the fold
     beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
-    seed: int = 0,  # of the starts
-    device: str = "cpu",  # or "cuda"
     mixed: float = 0.01,  # share of the mean in a prediction, for beta other than 2
-    **options,  # of `fit_members`
-) -> np.ndarray:  # (len(ks),) 0 or more, 1 for a constant
-    "Return the error at entries that the fit has not seen, equation (1)."
+) -> Callable:  # a `Member` -> its error, 0 or more, 1 for a constant
+    "Return what measures fits at entries that they have not seen, equation (1)."
     i, j, weight = hidden
     v = np.asarray(X[i, j], dtype=float).ravel()
     if is_constant(v):
-        return np.ones(len(ks))
-    mask = sp.coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=X.shape)
+        return lambda member: 1.0
     gone = sp.csr_array((v, (i, j)), shape=X.shape)
     seen = sp.csr_array(X) - gone if sp.issparse(X) else X - gone.toarray()
     top, mean = seen.max(axis=0), seen.sum() / (X.shape[0] * X.shape[1] - weight.sum())
     top, mix = np.asarray(top.toarray() if sp.issparse(top) else top).ravel()[j], 0.0 if beta == 2 else mixed
-    V, errors = data_matrix(X, device, missing=mask if sp.issparse(X) else mask.toarray()), []
-    for W, H, _ in fit_members(V, ks, [seed] * len(ks), beta, **options):
-        x = np.minimum(np.einsum("ij,ij->i", W[i], H[:, j].T, dtype=float), top)
-        errors.append(weight @ entries_divergence(v, (1 - mix) * x + mix * mean, beta))
-    return np.array(errors) / max(weight @ entries_divergence(v, weight @ v / weight.sum(), beta), 1e-300)
+    worst = max(weight @ entries_divergence(v, weight @ v / weight.sum(), beta), 1e-300)
+
+    def error(member):
+        x = np.minimum(np.einsum("ij,ij->i", member.W[i], member.H[:, j].T, dtype=float), top)
+        return weight @ entries_divergence(v, (1 - mix) * x + mix * mean, beta) / worst
+
+    return error
 
 # %% ../nbs/13_select.ipynb #78c1a9fe
 def entries_divergence(
@@ -188,6 +195,51 @@ def entries_divergence(
     "Return the divergence of each entry."
     pair = torch.as_tensor(v), torch.as_tensor(np.broadcast_to(x, v.shape).copy())
     return entry_divergence(*pair, beta).numpy()
+
+# %% ../nbs/13_select.ipynb #30482f4b
+def data_of_folds(
+    X,  # (n,m) data, dense or CSR, 0 or more
+    folds: Sequence[Hidden],  # entries that each hides
+    each: int,  # members of a fold, side by side
+    device: str = "cpu",  # or "cuda"
+) -> DataMatrix:  # with the gaps of each member
+    "Hold data with the gaps of folds."
+    places = [hidden.rows * np.int64(X.shape[1]) + hidden.columns for hidden in folds]
+    if not sp.issparse(X):
+        gaps = torch.zeros(len(folds), X.size, dtype=torch.bool)
+        for own, at in zip(gaps, places):
+            own[torch.from_numpy(at)] = True
+        V = data_matrix(X, device)
+        return DenseMatrix(V.V, hidden=gaps.view(-1, *X.shape).repeat_interleave(each, 0).to(V.device))
+    stored = np.union1d(places_stored(X), np.concatenate(places))
+    rows, columns = np.divmod(stored, X.shape[1])
+    ends = np.concatenate([[0], np.bincount(rows, minlength=X.shape[0]).cumsum()])
+    V = data_matrix(sp.csr_array((np.asarray(X[rows, columns]).ravel(), columns, ends), shape=X.shape), device)
+    gaps = torch.from_numpy(np.stack([np.isin(stored, at) for at in places]))
+    return SparseMatrix(V.V, hidden=gaps.repeat_interleave(each, 0).to(V.device))
+
+# %% ../nbs/13_select.ipynb #fc499a7c
+def held_out_errors(
+    X,  # (n,m) data, dense or CSR, 0 or more
+    ks: Sequence[int],  # components
+    folds: Sequence[Hidden],  # entries that each hides
+    beta: float = 2.0,  # any real number; 2, 1 and 0 are the named ones
+    seeds: Sequence[int] | None = None,  # of the starts of each fold; None: 0
+    device: str = "cpu",  # or "cuda"
+    **options,  # of `fit_members`
+) -> np.ndarray:  # (len(folds),len(ks)) 0 or more, 1 for a constant
+    "Return the errors of folds at entries that their fits have not seen, all in one call."
+    if all(is_constant(np.asarray(X[i, j])) for i, j, _ in folds):
+        return np.ones((len(folds), len(ks)))
+    if len(folds) == 1:  # plain gaps
+        i, j, _ = folds[0]
+        mask = sp.coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=X.shape)
+        V = data_matrix(X, device, missing=mask if sp.issparse(X) else mask.toarray())
+    else:
+        V = data_of_folds(X, folds, len(ks), device)
+    each = np.repeat(seeds or [0] * len(folds), len(ks)).tolist()
+    found = iter(fit_members(V, [*ks] * len(folds), each, beta, **options))
+    return np.array([[error(next(found)) for _ in ks] for error in (error_at(X, hidden, beta) for hidden in folds)])
 
 # %% ../nbs/13_select.ipynb #8c75b26d
 def quarters(
@@ -361,6 +413,17 @@ def units(
     kinds = {_NEEDS.get(name, name) for name in criteria} | ({"restart"} if "stability" in criteria else set())
     count = {"restart": n_init, "fold": n_folds, "sample": n_samples, "block": 4, "ard": 1}
     return sorted(((kind, i) for kind in kinds for i in range(count[kind])), key=lambda unit: (unit[1], unit[0]))
+
+# %% ../nbs/13_select.ipynb #2e37e879
+def grouped(
+    todo: Sequence[tuple[str, int]],  # from `units`
+    device: str,  # "cpu" or "cuda"
+) -> list[list[tuple[str, int]]]:  # groups of one kind
+    "Put units together that go through one call."
+    groups = {}
+    for kind, i in todo:
+        groups.setdefault(kind if device == "cuda" and kind in ("restart", "fold") else (kind, i), []).append((kind, i))
+    return list(groups.values())
 
 # %% ../nbs/13_select.ipynb #88bbd3d6
 class Restart(NamedTuple):
@@ -724,32 +787,35 @@ def unit_seed(
     return int(np.random.SeedSequence([random_state, sum(map(ord, kind)), number]).generate_state(1)[0] >> 1)
 
 # %% ../nbs/13_select.ipynb #1b0d2830
-def measure_unit(
-    unit: tuple[str, int],  # kind, "restart", "fold", "sample", "block" or "ard", and number
+def measure_units(
+    group: Sequence[tuple[str, int]],  # kind, "restart", "fold", "sample", "block" or "ard", and number; of one kind
     X,  # (n,m) data, dense or CSR, 0 or more
     selection: Selection,  # whose ranks and settings are taken
     folds: Sequence[Hidden],  # for "fold"
     row_weight: np.ndarray | None = None,  # (n,) how often each row counts
     device: str = "cpu",  # or "cuda"
-):  # what the unit found
-    "Do one unit of a selection."
-    (kind, number), s, ks = unit, selection.settings, selection.ks
-    seed = unit_seed(s["random_state"], kind, number)
+) -> list:  # what each unit found
+    "Do units of a selection in one call: any number of restarts or of folds, or one of another kind."
+    (kind, number), s, ks = group[0], selection.settings, selection.ks
+    seed, *_ = seeds = [unit_seed(s["random_state"], *unit) for unit in group]
     options = {"beta": s["beta"], "tol": s["tol"], "max_iter": s["max_iter"]}
     if kind == "restart":
         rows = np.sort(np.random.default_rng(s["random_state"]).permutation(X.shape[0])[: s["consensus_docs"]])
         V, words = data_matrix(X, device), X if "words" in selection.criteria else None
-        found = fit_members(V, ks, [seed] * len(ks), init="random", row_weight=row_weight, **options)
-        return [restart_of(member, rows, words) for member in found]
-    if kind == "sample":
-        return sample_columns(X, ks, seed, init="random", row_weight=row_weight, device=device, **options)
+        each = np.repeat(seeds, len(ks)).tolist()
+        found = fit_members(V, ks * len(group), each, init="random", row_weight=row_weight, **options)
+        found = [restart_of(member, rows, words) for member in found]
+        return [found[i : i + len(ks)] for i in range(0, len(found), len(ks))]
     if kind == "fold":
-        return held_out_errors(X, (1, *(k for k in ks if k > 1)), folds[number], seed=seed, device=device, **options)
+        own = [folds[i] for _, i in group]
+        return [*held_out_errors(X, (1, *(k for k in ks if k > 1)), own, seeds=seeds, device=device, **options)]
+    if kind == "sample":
+        return [sample_columns(X, ks, seed, init="random", row_weight=row_weight, device=device, **options)]
     if kind == "block":
         block = quarters(*X.shape, s["random_state"])[number]
-        return held_out_block(X, ks, block, seed=seed, device=device, **options)
+        return [held_out_block(X, ks, block, seed=seed, device=device, **options)]
     most = X.shape[0] * X.shape[1] // (2 * sum(X.shape))  # half of the degrees of freedom
-    return relevant_components(X, max(max(ks), min(2 * max(ks), most)), s["beta"], seed=seed, device=device)
+    return [relevant_components(X, max(max(ks), min(2 * max(ks), most)), s["beta"], seed=seed, device=device)]
 
 # %% ../nbs/13_select.ipynb #a3cb0c0d
 def resumed(
@@ -776,12 +842,12 @@ _COST = {"restart": 1.0, "sample": 0.8, "fold": 2.5, "block": 1.0, "ard": 10.0} 
 
 def carried_out(
     selection: Selection,  # `done` is added to
-    todo: Sequence[tuple[str, int]],  # units
-    work: Callable,  # unit -> what it found
+    todo: Sequence[Sequence[tuple[str, int]]],  # units, in groups that go through one call
+    work: Callable,  # group -> what each of its units found
     verbose: int = 0,  # 1 shows the progress
 ) -> Selection:
     "Do units; an interrupt keeps those that are done."
-    total = sum(_COST[kind] for kind, _ in todo)
+    total = sum(_COST[kind] for group in todo for kind, _ in group)
     with tqdm(
         total=total,
         desc="k",
@@ -789,16 +855,16 @@ def carried_out(
         leave=False,
         bar_format="{desc}: {percentage:.0f} %, {remaining} left",
     ) as bar:
-        for unit in todo:
+        for i, group in enumerate(todo):
             try:
-                selection.done[unit] = work(unit)
+                selection.done |= zip(group, work(group))
             except KeyboardInterrupt:
                 if not selection.done:
                     raise
-                left = len(todo) - sum(unit in selection.done for unit in todo)
-                warn_user(f"interrupted: {left} of {len(todo)} units are left; resume= goes on with them")
+                left, whole = (sum(map(len, groups)) for groups in (todo[i:], todo))
+                warn_user(f"interrupted: {left} of {whole} units are left; resume= goes on with them")
                 break
-            bar.update(_COST[unit[0]])
+            bar.update(sum(_COST[kind] for kind, _ in group))
     return selection
 
 # %% ../nbs/13_select.ipynb #79ac10fa
@@ -848,5 +914,5 @@ def select_n_components(
     folds = hidden_entries(X, n_folds, random_state) if "held-out" in criteria else []
     check_folds(X, folds)
     todo = [unit for unit in units(criteria, n_init, n_folds, n_samples) if unit not in selection.done]
-    work = partial(measure_unit, X=X, selection=selection, folds=folds, row_weight=weights, device=device)
-    return carried_out(selection, todo, work, verbose)
+    work = partial(measure_units, X=X, selection=selection, folds=folds, row_weight=weights, device=device)
+    return carried_out(selection, grouped(todo, pick_device(device).type), work, verbose)
