@@ -42,8 +42,8 @@ __all__ = ['CRITERIA', 'DEFAULTS', 'Member', 'member_start', 'seen_by', 'fit_mem
            'draw_zeros', 'hidden_entries', 'error_at', 'entries_divergence', 'data_of_folds', 'held_out_errors',
            'quarters', 'held_out_block', 'first_columns', 'sample_columns', 'consensus_matrix', 'dispersion',
            'cophenetic_correlation', 'consensus_above_chance', 'ard_step', 'noise_variance', 'relevant_components',
-           'units', 'grouped', 'Restart', 'restart_of', 'within_one_error', 'shows_structure', 'unit_scores', 'of_kind',
-           'score_table', 'first_best', 'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection',
+           'units', 'unit_groups', 'Restart', 'restart_of', 'within_one_error', 'shows_structure', 'unit_scores',
+           'of_kind', 'score_table', 'first_best', 'rank_candidates', 'counted_candidate', 'plot_ranks', 'Selection',
            'selection_text', 'choice_in_words', 'read_ranks', 'read_criteria', 'check_folds', 'holds_texts',
            'read_matrix', 'data_and_weights', 'unit_seed', 'measure_units', 'resumed', 'carried_out',
            'select_n_components']
@@ -415,7 +415,7 @@ def units(
     return sorted(((kind, i) for kind in kinds for i in range(count[kind])), key=lambda unit: (unit[1], unit[0]))
 
 # %% ../nbs/13_select.ipynb #2e37e879
-def grouped(
+def unit_groups(
     todo: Sequence[tuple[str, int]],  # from `units`
     device: str,  # "cpu" or "cuda"
 ) -> list[list[tuple[str, int]]]:  # groups of one kind
@@ -915,4 +915,4 @@ def select_n_components(
     check_folds(X, folds)
     todo = [unit for unit in units(criteria, n_init, n_folds, n_samples) if unit not in selection.done]
     work = partial(measure_units, X=X, selection=selection, folds=folds, row_weight=weights, device=device)
-    return carried_out(selection, grouped(todo, pick_device(device).type), work, verbose)
+    return carried_out(selection, unit_groups(todo, pick_device(device).type), work, verbose)
