@@ -24,7 +24,7 @@ from nmf_nb.language import (
     unspaced_script,
 )
 from nmf_nb.measures import main_topic
-from nmf_nb.topics import stop_words_for
+from nmf_nb.texts import stop_words_for
 
 THINGS = (
     ("Hund", "Katze", "Steuer", "Haushalt"),
