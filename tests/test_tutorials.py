@@ -18,6 +18,14 @@ CHANGES = {
     ],
     "state_of_the_union": [{"TopicModel(16)": "TopicModel(10)"}, {"TopicModel(16)": "TopicModel(30)"}],
     "regions": [{"TopicModel(10)": "TopicModel(5)"}, {"TopicModel(10)": "TopicModel(20)"}],
+    "piano": [
+        {"noise = 0.01": "noise = 0.002"},
+        {'index("E")': 'index("C")'},
+        {
+            'score = ["C", "E", "G", "CE", "G", "E", "CG", "EG", "C", "CEG", "E", "CEG"]': 'score = ["E", "E", "G", "CEG", "CG", "CE", "C", "EG"]'
+        },
+    ],
+    "digits": [{"k = 16": "k = 9"}, {"k = 16": "k = 32"}, {"row = 3": "row = 10"}],
 }
 
 
@@ -42,7 +50,7 @@ def test_a_reader_changes_a_tutorial(name, change, tmp_path):
 
 
 HIDDEN = re.compile(r"^#\|\s*(hide|echo: false|include: false)", re.M)
-PAGES = sorted(p for d in ("tutorials", "howto", "explanations") for p in (ROOT / "nbs" / d).glob("*.ipynb"))
+PAGES = sorted(p for d in ("tutorials", "howto", "explanations", "learn") for p in (ROOT / "nbs" / d).glob("*.ipynb"))
 
 
 def names_of(sources):
