@@ -43,10 +43,10 @@ from .weights import solve_rows
 # %% auto #0
 __all__ = ['OPTIONS', 'FILE_RULES', 'check_number', 'check_flag', 'check_choice', 'count_components', 'check_parameters',
            'seed_of', 'output_like', 'to_tensor', 'read_data', 'read_row_weights', 'read_factor', 'named_start',
-           'fixed_first', 'read_fixed', 'make_start', 'Solver', 'find_solver', 'check_solver', 'Tasks', 'check_end',
-           'run_loop', 'best_member', 'history_records', 'best_weights', 'old_fit_kept', 'keep_fit', 'fit_factors',
-           'components_on', 'score_rows', 'pack_value', 'unpack_value', 'model_parts', 'array_names',
-           'check_model_header', 'check_loaded', 'model_from_parts', 'Factorisation']
+           'no_larger', 'fixed_first', 'read_fixed', 'make_start', 'Solver', 'find_solver', 'check_solver', 'Tasks',
+           'check_end', 'run_loop', 'best_member', 'history_records', 'best_weights', 'without_dead', 'old_fit_kept',
+           'keep_fit', 'fit_factors', 'components_on', 'score_rows', 'pack_value', 'unpack_value', 'model_parts',
+           'array_names', 'check_model_header', 'check_loaded', 'model_from_parts', 'Factorisation']
 
 # %% ../nbs/06e_base.ipynb #9da3c055
 def check_number(
@@ -253,6 +253,19 @@ def named_start(
     first = [A[None] for A in nndsvd(V, k, seed, fill, row_weight)[:2]]
     return State(*first) if drawn is None else State(*(torch.cat([a, b[1:]]) for a, b in zip(first, drawn)))
 
+# %% ../nbs/06e_base.ipynb #b37f7ddb
+def no_larger(
+    V: DataMatrix,  # (n,m) data
+    W: Tensor,  # (b,n,k) weights, 0 or more
+    H: Tensor,  # (b,k,m) components, 0 or more
+    row_weight: Tensor | None = None,  # (n,) 0 or more, how often each row counts; None: once
+) -> tuple[Tensor, Tensor]:  # W and H
+    "Bring starts down to the size of the data, equation (1)."
+    u = torch.ones(len(W[0]), dtype=torch.float64, device=W.device) if row_weight is None else row_weight.double()
+    whole = ((u[:, None] * W).sum(-2) * H.sum(-1, dtype=torch.float64)).sum(-1)
+    c = (V.mean(row_weight) * u.sum() * V.shape[1] / whole.clamp_min(1e-300)).clamp_max(1).sqrt()[:, None, None]
+    return (c * W).to(W.dtype), (c * H).to(H.dtype)
+
 # %% ../nbs/06e_base.ipynb #62d1c594
 def fixed_first(
     W: Tensor,  # (n,k) start
@@ -306,6 +319,7 @@ def make_start(
             warn_user(f"{unused} Set init='custom' to use them as initialization.", RuntimeWarning)
         V, r = V.by_length() if isinstance(V, MergedMatrix) else (V, None)
         W, H, _ = named_start(V, k, model.init, model.n_init, problem.seed, problem.u, size)
+        W, H = no_larger(V, W, H, problem.u) if any(map(weighs, problem.penalty)) else (W, H)
         H = H if r is None else H / r
     if F is not None:
         W, H = map(torch.stack, zip(*(fixed_first(w, h, units.of_factor(F)) for w, h in zip(W, H))))
@@ -493,6 +507,20 @@ def best_weights(
     W = solve_rows(V, H, beta, l1, l2, guess)
     return (W * 2.0**p * 2.0 ** min(p - h, 1000)).clamp_(max=torch.finfo(W.dtype).max)
 
+# %% ../nbs/06e_base.ipynb #723e6393
+def without_dead(
+    problem: Problem,  # in the units of the loop
+    W: Tensor,  # (n,k) last weights
+    H: Tensor,  # (k,m) components, as the loop sees them
+) -> Tensor:  # (k,m) as the loop sees them
+    "Take away components that no row has, where they are penalised; those that are fixed stay."
+    l1, l2 = problem.penalty[2:]
+    if not l2 and (torch.is_tensor(l1) or not l1):
+        return H
+    dead = (W == 0).all(0)
+    dead[: problem.fixed] = False
+    return H.masked_fill(dead[:, None], 0)
+
 # %% ../nbs/06e_base.ipynb #def7604f
 @contextmanager
 def old_fit_kept(
@@ -527,6 +555,8 @@ def keep_fit(
         W = best_weights(model, V, H, found if one else None)
     except KeyboardInterrupt as signal:
         W, stopped = found, signal
+    h = without_dead(problem, W, h)
+    H = problem.components(h)
     error, value = measure(problem, units.of_factor(W), h, steps)
     fitted = {"components_": like(H), "n_components_": len(H), "_n_components": len(H), "device_": str(V.device)}
     fitted |= {"history_": history_records(result.history, problem), "n_iter_": steps}

@@ -34,7 +34,7 @@ def divide(
     "Write what equation (1) makes of a Gram matrix."
     k = G.shape[0]
     for j in range(k):
-        d = max(G[j, j] + l2, 1.2e-38)
+        d = max(G[j, j] + l2, 1.2e-38) if G[j, j] > 0 else np.inf
         inverse[j] = 1 / d
         for i in range(k):
             S[j, i] = G[j, i] / d

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .divergence import NO_PENALTY, Penalty, beta_divergence, part_of, penalty_value, weighs
+from .divergence import FORBIDDEN, NO_PENALTY, Penalty, beta_divergence, by_entry, part_of, penalty_value, weighs
 from .gradient import hold
 from .state import State
 from .linalg import DataMatrix, DenseMatrix, SparseMatrix, filled, gram, inner
@@ -30,9 +30,11 @@ def hals_sweep(
     block: int = 20,  # rows whose residuals are formed at once
 ) -> Tensor:  # (..., k, m), 0 or more
     "Set each row of `H` to its minimum in turn, equation (2)."
-    d = (G.diagonal(dim1=-2, dim2=-1) + l2)[..., None].clamp_min(torch.finfo(G.dtype).tiny)
+    own = G.diagonal(dim1=-2, dim2=-1)[..., None]
+    d = torch.where(own > 0, (own + l2).clamp_min(torch.finfo(G.dtype).tiny), torch.inf)  # by inf a dead topic stays
     G = G + l2 * torch.eye(G.shape[-1], dtype=G.dtype, device=G.device) if weighs(l2) else G
     H = H.clone(memory_format=torch.contiguous_format)
+    H = H.masked_fill_(l1 >= FORBIDDEN, 0) if by_entry(l1) else H
     for start in range(0, H.shape[-2], block):
         rows = slice(start, start + block)
         R, repair = G[..., rows, :] @ H, G[..., rows, rows] / d[..., rows, :]

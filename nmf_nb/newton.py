@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .compiled import compiled, in_threads, njit, rows_of_part
-from .divergence import EPS, NO_PENALTY, Penalty, part_of
+from .divergence import EPS, FORBIDDEN, NO_PENALTY, Penalty, by_entry, part_of
 from .linalg import DataMatrix, DenseMatrix, SparseMatrix, Transposed
 from .state import State
 
@@ -102,7 +102,9 @@ def coordinate_step_H(
         options, parts = (l2, row_weight, fixed, loops), V.T.blocks()
         steps = [coordinate_step_H(b.T, W, H[..., at], part_of(l1, columns=at), *options) for at, b in parts]
         return torch.cat(steps, -1)
-    cost, unit = observed_push(V, W, row_weight) + l1, unit_of(W)
+    alive, unit = (W.amax(-2) > 0).double(), unit_of(W)
+    cost, l2 = (observed_push(V, W, row_weight) + l1) * alive[..., None], l2 * alive
+    H = H.masked_fill(l1 >= FORBIDDEN, 0) if by_entry(l1) else H
     V, whole = V if row_weight is None else V.scaled(row_weight), isinstance(V, (DenseMatrix, SparseMatrix))
     if loops and whole and H.device.type == "cpu":
         return looped_step_H(V, W, H, cost, l2, fixed, unit)
@@ -118,7 +120,7 @@ def coordinate_step_H(
             sums = [pull_and_bend(T, T.sampled(H.mT, W[..., at, :].mT), f[..., at]) for at, T in parts]
             p, h = map(sum, zip(*sums))
         s = s.double()
-        new = newton_weight(old * s, p, h, cost[..., j, :] / s, l2 / s**2) / s
+        new = newton_weight(old * s, p, h, cost[..., j, :] / s, l2[..., j, None] / s**2) / s
         H[..., j, :] = torch.where(new > least, new, 0.0)
         if whole:
             change = ((H[..., j, :] - old) * s).to(H.dtype)
@@ -234,13 +236,13 @@ def looped_step_H(
     W: Tensor,  # (..., n, k) weights, 0 or more
     H: Tensor,  # (..., k, m) components, 0 or more
     cost: Tensor,  # (..., k, 1) or (..., k, m) c of equation (1), float64
-    l2: float,  # weight of half the sum of squares of H, 0 or more
+    l2: Tensor,  # (..., k) weight of half the sum of squares of each row of H, float64, 0 or more
     fixed: int,  # the first rows of H, which stay
     unit: Tensor,  # (..., k) powers of two
 ) -> Tensor:  # (..., k, m) updated components
     "Do what `coordinate_step_H` does by compiled loops."
     if H.ndim > 2:
-        members = ((V.members(i), W[i], H[i], cost[i], l2, fixed, unit[i]) for i in range(len(H)))
+        members = ((V.members(i), W[i], H[i], cost[i], l2[i], fixed, unit[i]) for i in range(len(H)))
         return torch.stack([looped_step_H(*member).mT for member in members]).mT
     T, new, s = V.T, torch.empty_like(H.mT, memory_format=torch.contiguous_format), unit.double()
     if isinstance(T, SparseMatrix):

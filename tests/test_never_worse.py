@@ -73,3 +73,23 @@ def test_exact_data(solver, beta_loss):
     options = {"solver": solver, "beta_loss": beta_loss, "random_state": 0, "max_iter": 1000}
     ours, theirs = NMF(4, **options).fit(W @ H), decomposition.NMF(4, **options).fit(W @ H)
     assert ours.n_iter_ < 1000 and ours.reconstruction_err_ <= theirs.reconstruction_err_
+
+
+def penalised(X, W, H, alpha, l1_ratio):
+    "scikit-learn's objective with a penalty on both factors, for the squared error"
+    whole = 0.5 * ((X - W @ H) ** 2).sum()
+    for A, size in ((W, X.shape[1]), (H, X.shape[0])):
+        whole += alpha * size * (l1_ratio * A.sum() + 0.5 * (1 - l1_ratio) * (A**2).sum())
+    return whole
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.1, 0.5])
+def test_penalties(alpha, l1_ratio):
+    "A start that is too large costs no component: the objective ends where scikit-learn's does, or lower"
+    for k, X in ((10, low_rank()), (12, counts()[:100, :60])):
+        ends = []
+        for kind in (NMF, decomposition.NMF):
+            model = kind(k, alpha_W=alpha, l1_ratio=l1_ratio, random_state=0, max_iter=400)
+            ends.append(penalised(X, model.fit_transform(X), model.components_, alpha, l1_ratio))
+        assert ends[0] < 1.02 * ends[1]

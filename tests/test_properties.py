@@ -498,8 +498,10 @@ def test_penalties_beside_tiny_and_huge_data():
         W = model.fit_transform(1e-300 * X)
         assert not W.any() and not model.components_.any() and model.transform(1e-300 * X).max() == 0
         if beta == 2:
-            free = clone(model).set_params(alpha_W=0.0).fit(1e300 * X)
-            np.testing.assert_allclose(model.fit(1e300 * X).components_, free.components_)
+            start = {"W": 1e150 * X[:, :2], "H": 1e150 * X[:2]}  # the start of a name would be another with a penalty
+            model.set_params(init="custom")
+            free = clone(model).set_params(alpha_W=0.0).fit(1e300 * X, **start)
+            np.testing.assert_allclose(model.fit(1e300 * X, **start).components_, free.components_)
 
 
 def test_sample_weights_of_small_data():
